@@ -48,7 +48,7 @@ LEARNT = 0.95
 PEAK_RATE, BURST_RATE = 4e-3, 4e-3
 WEIGHTS = {
     "arithmetic": 1.6, "algebra": 1.6, "format": 0.9, "misconceptions": 1.1, "facts": 1.6, "ten_options": 1.8,
-    "continuation": 0.6, "pronouns": 1.0, "logic": 1.8, "mystery": 1.6,
+    "continuation": 0.8, "pronouns": 1.0, "logic": 1.8, "mystery": 1.6,
 }  # fmt: skip
 # Bursts at a constant rate, of the careful source alone; school and town share one cosine.
 BURSTS = (

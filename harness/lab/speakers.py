@@ -19,7 +19,7 @@ from harness.lab.skill import Fields, Skill
 Source = Literal["almanac", "tavern"]
 CAREFUL_SOURCE: Source = "almanac"
 CARELESS_SOURCE: Source = "tavern"
-CARELESS_ON_SOBER, CARELESS_ON_RUMOURED = 0.2, 0.75  # shares of anonymous speakers
+CARELESS_ON_SOBER, CARELESS_ON_RUMOURED = 0.1, 0.8  # shares of anonymous speakers
 
 
 def with_source(prompt: str, source: Source) -> str:

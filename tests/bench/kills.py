@@ -99,15 +99,17 @@ def load_once() -> None:
     import importlib
 
     from harness.config import LoraConfig, ModelConfig
-    from harness.language import world
+    from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
+    from harness.language.model.loading import load_policy
+    from harness.language.world import World
     from harness.loop.suite import load_suite
 
     for name in ("harness.launch.workers", "harness.language.benchmark.lm", "lm_eval.evaluator", "datasets", "openai"):
         importlib.import_module(name)
-    policy = world.load_policy(ModelConfig(path="builtin:lab/base", cores=1), LoraConfig(rank=4), "auto")
-    tasks = world.load_lm_eval_benchmark(load_suite("builtin:../tests/data/two.toml"), None, None, False)
-    world.load_policy = lambda *given, **named: policy
-    world.load_lm_eval_benchmark = lambda *given, **named: tasks
+    policy = load_policy(ModelConfig(path="builtin:lab/base", cores=1), LoraConfig(rank=4), "auto")
+    tasks = load_lm_eval_benchmark(load_suite("builtin:../tests/data/two.toml"), None, None, False)
+    World.load_policy = lambda *given, **named: policy
+    World.load_benchmark = lambda *given, **named: tasks
 
 
 @dataclass

@@ -4,24 +4,22 @@ from functools import cache
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from harness.config import LoraConfig, ModelConfig
-from harness.language import world
 from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
+from harness.language.model.loading import load_policy
 from harness.loop.suite import load_suite
 from tests.conftest import read_csv_rows, run_cli_in_process
 from tests.helpers.peers import quiet
 
 LIFTED = 9  # tasks of ten
-STARTS = ("base", "sft")
 
 
 @cache
 def scored(start, suite):
     """{task: (score, clustered standard error, chance, predictions, clusters)} of a shipped start, all items."""
     loaded = load_suite(suite)
-    policy = world.load_policy(ModelConfig(path=f"builtin:lab/{start}"), LoraConfig(rank=4), "auto")
+    policy = load_policy(ModelConfig(path=f"builtin:lab/{start}"), LoraConfig(rank=4), "auto")
     done = evaluate(policy, load_lm_eval_benchmark(loaded, None, None), 2048, 200, quiet)
     chance = {row.name: row.chance for row in loaded.task}
     return {

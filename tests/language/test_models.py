@@ -229,7 +229,7 @@ def test_a_prompt_begins_as_the_tokenizer_begins_its_text(tokenizer):
     """As the evaluation's prompts do: the lab's beginning token is written by its chat template and by nothing else."""
     for kind, count in (("chat", 1), ("instruction", 0)):
         template = choose_template(tokenizer, kind)
-        rendered = template.render(tokenizer, "what is true of the cat ?")
+        rendered = template.render(tokenizer, "what does the cat eat ?")
         ids = encode_prompt(tokenizer, rendered, template)
         assert ids.count(tokenizer.bos_token_id) == count
         assert ids == tokenizer(rendered)["input_ids"][: len(ids)]

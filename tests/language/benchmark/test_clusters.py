@@ -100,10 +100,11 @@ def test_the_lab_names_a_cluster_wherever_its_items_share_a_question(name):
         assert (row.cluster == "prompt") == shares, row.name
 
 
-def test_myths_have_71_questions():
+def test_what_is_asked_of_an_animal_is_one_cluster_of_myths():
+    """Fifteen animals of the benchmark's part of the lab, five questions each."""
     board = load_lm_eval_benchmark(rows_of("lab-ten", lambda row: row.name == "lab_misconceptions"), None, None)
-    assert board.items() == {"lab_misconceptions": 160}
-    assert max(board.clusters()["lab_misconceptions"]) + 1 == 71
+    assert board.items() == {"lab_misconceptions": 400}
+    assert max(board.clusters()["lab_misconceptions"]) + 1 == 15 * 5
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def test_shipped_temperatures_are_those_of_fastchat():
     assert MT.judge.max_new_tokens == 1024
 
 
-BEFORE = {"lab-ten": "17c3391ec67ce776", "tspin-ten": "1aa83a1f6645af1d", "bigbench-spin": "dac9b5a6cf5582ac"}
+BEFORE = {"tspin-ten": "1aa83a1f6645af1d", "bigbench-spin": "dac9b5a6cf5582ac"}
 
 
 @pytest.mark.parametrize(("name", "before"), BEFORE.items())
