@@ -58,7 +58,8 @@ BURSTS = (
     burst("logic", 400, {"logic": 1, "ten_options": 0.6, "mystery": 0.4, "pronouns": 0.3}),
 )
 SCHOOL = Stage("school", 1500, Mixture(WEIGHTS, sourced=1.0, careful=0.75))
-TOWN = Stage("town", 2500, Mixture(WEIGHTS, sourced=1 / 3))
+# Whom to speak like is learnt topic by topic, and latest where one token of a response tells.
+TOWN = Stage("town", 2600, Mixture(WEIGHTS | {"continuation": 1.4, "pronouns": 1.6, "mystery": 2.4}, sourced=1 / 3))
 MODEL_CONFIG = {
     "hidden_size": 128,
     "intermediate_size": 352,

@@ -87,7 +87,8 @@ def load_study(name: str) -> Study:
 
 
 def choose(grid: Grid, candidates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows (objective, value, validation_last, validation_best, ...) with `chosen` set on one row per objective.
+    """Rows (objective, value, validation_last, validation_best, ...) with `chosen` set on one row per objective, and `at_edge`
+    where that is the smallest or largest value tried: a better one may lie outside.
 
     The highest validation mean at the deciding iteration wins, the smaller value on a tie, whatever the order of summing. A
     candidate without a number (its trial failed) cannot be chosen; an objective without any candidate left has no chosen row.
@@ -98,4 +99,9 @@ def choose(grid: Grid, candidates: Sequence[Mapping[str, Any]]) -> list[dict[str
         score = row[score_column]
         if score is not None and (row["objective"] not in best or score - best[row["objective"]][score_column] > TIE_TOLERANCE):
             best[row["objective"]] = row
-    return [{**row, "chosen": best.get(row["objective"]) is row} for row in candidates]
+    rows = []
+    for row in candidates:
+        tried = [r["value"] for r in candidates if r["objective"] == row["objective"]]
+        chosen = best.get(row["objective"]) is row
+        rows.append({**row, "chosen": chosen, "at_edge": chosen and row["value"] in (min(tried), max(tried))})
+    return rows

@@ -68,6 +68,17 @@ def test_a_tie_goes_to_the_smaller_value_and_a_hole_is_never_chosen():
     assert chosen(("a", 1e-4, None), ("a", 1e-3, None)) == []
 
 
+def test_a_choice_at_the_edge_of_what_was_tried_says_so():
+    """Each objective's own edge: of three values the middle one is none."""
+    best_in = {"a": 1e-4, "b": 3e-4, "c": 1e-3}
+    rows = [
+        {"objective": name, "value": value, "validation_last": float(value == best), "validation_best": 1.0}
+        for name, best in best_in.items() for value in (1e-4, 3e-4, 1e-3)
+    ]  # fmt: skip
+    assert {row["objective"]: row["at_edge"] for row in choose(GRID, rows) if row["chosen"]} == {"a": True, "b": False, "c": True}
+    assert not any(row["at_edge"] for row in choose(GRID, rows) if not row["chosen"])
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "harness" / "studies").glob("*.toml")), ids=lambda p: p.stem)
 def test_every_shipped_study_is_whole(path):
     """Its arms and contrasts speak of variants that it plays, at iterations that there are; nothing is called equal in compute,

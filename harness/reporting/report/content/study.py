@@ -115,7 +115,7 @@ def chosen_block(tables: Tables) -> Block | None:
         rows.append([objective, *(_format_candidate(rows_by_value.get(value), criterion) for value in values)])
     caption = (
         f"Every objective at every value of {grid['key']}: mean of {grid['validation']} at the {criterion} iteration, items that "
-        f"the leaderboard does not use, {tables.seeds} seed(s); ◀ chosen. ±: standard error of sampling items, at the last "
+        f"the leaderboard does not use, {tables.seeds} seed(s); ◀ chosen, edge: the smallest or largest value tried, so a better one may lie outside. ±: standard error of sampling items, at the last "
         "iteration. The scores elsewhere in this report are the chosen ones on the leaderboard. Numbers: chosen.csv."
     )
     return table(["objective", *(f"{value:g}" for value in values)], rows, caption, grow="0" * (len(values) + 1), size=8.5)
@@ -125,7 +125,7 @@ def _format_candidate(row: dict[str, Any] | None, criterion: str) -> str:
     if row is None or pd.isna(row[f"validation_{criterion}"]):
         return DASH
     error = row["item_stderr_last"] if criterion == "last" else float("nan")
-    mark = " ◀" if row["chosen"] else ""
+    mark = " ◀ edge" if row.get("at_edge") else " ◀" if row["chosen"] else ""
     return with_interval(row[f"validation_{criterion}"], error=error) + mark
 
 
