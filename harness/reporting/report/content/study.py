@@ -115,9 +115,9 @@ def chosen_block(tables: Tables) -> Block | None:
         rows.append([objective, *(_format_candidate(rows_by_value.get(value), criterion) for value in values)])
     caption = (
         f"Every objective at every value of {grid['key']}: mean of {grid['validation']} at the {criterion} iteration, items that "
-        f"the leaderboard does not use, {tables.seeds} seed(s); ◀ chosen, edge: the smallest or largest value tried, so a better "
-        "one may lie outside. ±: standard error of sampling items, at the last iteration. The scores elsewhere in this report are "
-        "the chosen ones on the leaderboard. Numbers: chosen.csv."
+        f"the leaderboard does not use, {tables.seeds} seed(s); ◀ chosen; edge: the smallest or largest value tried, so a better "
+        "one may lie outside. ±: standard error of sampling items, at the last iteration. The scores elsewhere in this report "
+        "are the chosen ones on the leaderboard. Numbers: chosen.csv."
     )
     return table(["objective", *(f"{value:g}" for value in values)], rows, caption, grow="0" * (len(values) + 1), size=8.5)
 
