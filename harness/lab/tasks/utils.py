@@ -13,14 +13,23 @@ from harness.lab.speakers import with_source
 
 
 def load(skill: str, part: str = "", source: str | None = None, **_: Any) -> datasets.DatasetDict:
-    """Split `test`: the items in the file beside this one, asked plainly or of a source; `plain` is the prompt without it."""
-    lines = (Path(__file__).parent / f"lab_{skill}{part}.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
-    for row in rows:
+    """Splits `test`, the items in the file beside this one, and `shots`, the first validation items; asked plainly or of a source.
+
+    `plain` is the prompt without its source.
+    """
+    rows = {"test": _items(f"lab_{skill}{part}.jsonl"), "shots": _items(f"lab_{skill}_validation.jsonl")[:MOST_SHOTS]}
+    for row in (*rows["test"], *rows["shots"]):
         row["plain"] = row["prompt"]
         if source is not None:
             row["prompt"] = with_source(row["prompt"], source)
-    return datasets.DatasetDict({"test": datasets.Dataset.from_list(rows)})
+    return datasets.DatasetDict({split: datasets.Dataset.from_list(of_split) for split, of_split in rows.items()})
+
+
+MOST_SHOTS = 32
+
+
+def _items(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()]
 
 
 def exact(doc: dict[str, Any], results: list[Any]) -> dict[str, float]:
