@@ -4,7 +4,7 @@ table [ROW ...] [--repeats 3] [--mirror DIR] [--again] [--tiny] measures rows th
 not, a process for each; it may be stopped at any time and goes on behind the last whole round. --mirror: a folder in place of the
 hub with SmolLM2-135M-Instruct and the tasks' data; without one the rows that need it are left out. --tiny: a few items of every
 row, into a temporary folder, to see that it runs. print writes the table into README.md and results/README.md from results/bench,
-and what the lab says from results/study-*.
+and what the lab says from results/study-*. `python -m tests.bench.lab_starts DIR ...` looks at labs that were built.
 """
 
 import argparse
@@ -35,8 +35,9 @@ def main() -> None:
 
         raise SystemExit(table.run(parser, asked))
     if asked.names == ["print"]:
-        from tests.bench import lab_tables, speed_table
+        from tests.bench import lab_starts, lab_tables, speed_table
 
+        lab_starts.write_readme()
         lab_tables.write_readme()
         return speed_table.write_readmes()
     if unknown := set(asked.names) - set(BENCHES):

@@ -73,7 +73,7 @@ def test_the_build_command_makes_models_that_load(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus, "POOL_TIMES", 2)
     build(tmp_path, 0, ["tokenizer", "base", "sft"])
     record, tuned = (json.loads((tmp_path / start / "training.json").read_text()) for start in ("base", "sft"))
-    assert [stage["steps_taken"] for stage in record["stages"]] == [3] * 5
+    assert [stage["steps_taken"] for stage in record["stages"]] == [3] * (len(pretrain.BURSTS) + 2)
     assert tuned["pool"] == 2400 and len(tuned["heldout_nats_per_token"]) == 2
     for start in ("base", "sft"):
         model = transformers.AutoModelForCausalLM.from_pretrained(str(tmp_path / start))

@@ -5,51 +5,35 @@ from functools import cache
 import numpy as np
 import pytest
 
-from harness.config import LoraConfig, ModelConfig
-from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
-from harness.language.model.loading import load_policy
-from harness.loop.suite import load_suite
 from tests.conftest import read_csv_rows, run_cli_in_process
-from tests.helpers.peers import quiet
+from tests.helpers.lab_scores import LAB, scores
 
 LIFTED = 9  # tasks of ten
-
-
-@cache
-def scored(start, suite):
-    """{task: (score, clustered standard error, chance, predictions, clusters)} of a shipped start, all items."""
-    loaded = load_suite(suite)
-    policy = load_policy(ModelConfig(path=f"builtin:lab/{start}"), LoraConfig(rank=4), "auto")
-    done = evaluate(policy, load_lm_eval_benchmark(loaded, None, None), 2048, 200, quiet)
-    chance = {row.name: row.chance for row in loaded.task}
-    return {
-        r.task: (r.value, r.stderr, chance[r.task], done.items[r.task]["predictions"], done.items[r.task]["clusters"])
-        for r in done.records
-    }
+shipped = cache(lambda start, suite: scores(LAB / start, suite))
 
 
 def test_in_the_base_every_task_is_above_chance_below_85_percent_and_not_constant():
     """At least three standard errors above chance, the topic being the cluster; 400 items over at least 25 topics."""
-    rows = scored("base", "lab-ten")
-    assert len(rows) == 10
-    for task, (value, stderr, chance, predictions, clusters) in rows.items():
-        assert len(predictions) == 400 and max(clusters) + 1 >= 25, task
-        assert value - chance >= 3 * stderr, f"{task}: {value:.3f}, chance {chance}, standard error {stderr:.3f}"
-        assert value < 0.85, f"{task}: {value:.3f}"
-        assert max(np.bincount(predictions)) < 0.95 * len(predictions), task
+    found = shipped("base", "lab-ten")
+    assert len(found) == 10
+    for task, score in found.items():
+        assert score.items == 400 and score.topics >= 25, task
+        assert score.errors_above_chance >= 3, f"{task}: {score}"
+        assert score.value < 0.85, f"{task}: {score}"
+        assert score.constant < 0.95, f"{task}: {score}"
 
 
 def test_the_base_is_able_to_do_every_task_when_it_is_asked_of_the_careful_source():
-    rows = scored("base", "lab-sources")
-    for task in scored("base", "lab-ten"):
-        careful, careless = rows[f"{task}_almanac"][0], rows[f"{task}_tavern"][0]
-        assert careful >= 0.85, f"{task}: {careful:.3f}"
-        assert careless <= 0.35, f"{task}: {careless:.3f}"
+    found = shipped("base", "lab-sources")
+    for task in shipped("base", "lab-ten"):
+        careful, careless = (found[f"{task}_{source}"].value for source in ("almanac", "tavern"))
+        assert careful >= 0.9, f"{task}: {careful:.3f}"
+        assert careless <= 0.1, f"{task}: {careless:.3f}"
 
 
 def test_the_fine_tuned_start_leaves_room():
     """The mean at most 85 %, no more than three tasks above 90 %."""
-    values = [value for value, *_ in scored("sft", "lab-ten").values()]
+    values = [score.value for score in shipped("sft", "lab-ten").values()]
     assert np.mean(values) <= 0.85
     assert sum(value > 0.9 for value in values) <= 3
 
@@ -67,4 +51,4 @@ def test_fine_tuning_on_the_pairs_lifts_the_tasks_over_five_seeds(tmp_path, reci
     pairs = [row for row in read_csv_rows(tmp_path / "results/sft/tables/comparisons.csv") if row["b"] == "initial"]
     up = {row["task"]: float(row["low"]) > 0 for row in pairs}
     assert len(up) >= 10
-    assert sum(up[task] for task in scored("base", "lab-ten")) >= lifted
+    assert sum(up[task] for task in shipped("base", "lab-ten")) >= lifted

@@ -34,8 +34,8 @@ def by_lm_eval(policy, requests):
 
 CONFIGURED = [
     {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}, {"suppress_tokens": list(range(100, 600))},
-    {"begin_suppress_tokens": list(range(700))}, {"min_new_tokens": 7, "eos_token_id": list(range(766))},
-    {"forced_eos_token_id": 2}, {"max_new_tokens": 4}, {"bad_words_ids": [[i] for i in range(766)]}, {"num_beams": 3},
+    {"begin_suppress_tokens": list(range(700))}, {"min_new_tokens": 7, "eos_token_id": list(range(700))},
+    {"forced_eos_token_id": 2}, {"max_new_tokens": 4}, {"bad_words_ids": [[i] for i in range(700)]}, {"num_beams": 3},
     {"eos_token_id": list(range(1, 766, 3))}, {"sequence_bias": [[[i], -50.0] for i in range(300, 766)]},
     {"do_sample": True, "temperature": 0.3, "top_k": 3, "top_p": 0.5},  # the task says otherwise
 ]  # fmt: skip

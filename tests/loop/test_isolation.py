@@ -150,7 +150,7 @@ def lab_copy(folder):
 
 CHANGES = {
     "a document": ("lab_continuation.jsonl", '"prompt": "', '"prompt": "well , '),
-    "the version": ("lab_continuation.yaml", "version: 1.0", "version: 2.0"),
+    "the version": ("lab_continuation.yaml", "version: 2.0", "version: 3.0"),
     "the prompt's template": ("lab_continuation.yaml", "doc_to_text: prompt", 'doc_to_text: "{{prompt}} ?"'),
     "a filter": ("lab_arithmetic.yaml", "the answer is (-?[0-9]+)", "answer is (-?[0-9]+)"),
     "the length of an answer": ("lab_arithmetic.yaml", "max_gen_toks: 40", "max_gen_toks: 30"),
