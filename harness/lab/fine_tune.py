@@ -7,6 +7,7 @@ The papers start from such a model: Zephyr was fine-tuned on UltraChat-200k, and
 from __future__ import annotations
 
 import copy
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from harness.lab import corpus
 from harness.lab.pretrain import Log, encode, response_starts, weighted_loss
+from harness.lab.tokenizer import TOKENIZER_FILES
 
 RATE, BATCH_SIZE, MOST_EPOCHS, WARM_UP = 6e-4, 64, 10, 50
 PATIENCE = 2  # epochs without improvement
@@ -58,7 +60,8 @@ def fine_tune(base: Path, folder: Path, seed: int, log: Log = print) -> dict[str
     model.load_state_dict(best)
     model.eval()
     model.save_pretrained(str(folder))
-    tokenizer.save_pretrained(str(folder))
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(base / name, folder / name)
     return {
         "seed": seed, "pool": len(train), "rate": RATE, "batch_size": BATCH_SIZE,
         "heldout_nats_per_token": [round(loss, 4) for loss in losses], "epoch": losses.index(min(losses)),

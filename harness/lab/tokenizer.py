@@ -12,6 +12,7 @@ from pathlib import Path
 PAD, BEGIN, END, USER, ASSISTANT = "<|pad|>", "<|begin|>", "<|end|>", "<|user|>", "<|assistant|>"
 SPECIAL = (PAD, BEGIN, END, USER, ASSISTANT)
 CONTEXT_LENGTH = 2048
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 # One turn after the other; an assistant's turn is the generation prompt, the response and END, to the byte.
 CHAT_TEMPLATE = (

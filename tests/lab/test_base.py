@@ -12,6 +12,7 @@ import transformers
 from harness.lab import corpus, fine_tune, lexicon, pretrain, world
 from harness.lab.build import build
 from harness.lab.skills import SKILLS
+from harness.lab.tokenizer import TOKENIZER_FILES
 from harness.language.encoding import choose_template, encode_prompt
 from tests.conftest import ROOT
 
@@ -23,8 +24,9 @@ def test_data_items_and_tokenizer_are_rebuilt_byte_for_byte(tmp_path):
     made = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*.jsonl"))
     assert made == sorted(p.relative_to(LAB) for p in LAB.rglob("*.jsonl"))
     assert len(made) == 24  # pairs and pool, each with a held-out part; ten tasks, each with its validation items
-    made += [Path("base", name) for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")]
+    made += [Path("base", name) for name in TOKENIZER_FILES]
     assert [p for p in made if (tmp_path / p).read_bytes() != (LAB / p).read_bytes()] == []
+    assert all((LAB / "base" / name).read_bytes() == (LAB / "sft" / name).read_bytes() for name in TOKENIZER_FILES)
 
 
 def test_generation_and_training_see_the_same_prompt_tokens(tokenizer):
