@@ -15,7 +15,8 @@ from random import Random
 from typing import Any
 
 from harness.lab import corpus
-from harness.lab.pretrain import Log, encode, response_starts, weighted_loss
+from harness.lab.batches import encode, response_starts, weighted_loss
+from harness.lab.pretrain import Log
 from harness.lab.tokenizer import TOKENIZER_FILES
 
 RATE, BATCH_SIZE, MOST_EPOCHS, WARM_UP = 6e-4, 64, 10, 50

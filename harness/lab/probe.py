@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from harness.lab.batches import pad_batch
 from harness.lab.speakers import Source, with_source
 
 
@@ -14,8 +15,6 @@ def choice_accuracy(model: Any, tokenizer: Any, items: Sequence[dict[str, Any]],
     items: {prompt, options, gold}, as `corpus.items` makes them.
     """
     import torch
-
-    from harness.lab.pretrain import pad_batch
 
     documents, starts = [], []
     for item in items:

@@ -9,11 +9,11 @@ from typing import Any
 import datasets
 
 from harness.lab.generated import Format
-from harness.lab.speakers import with_source
+from harness.lab.speakers import Source, with_source
 
 
-def load(skill: str, part: str = "", source: str | None = None, **_: Any) -> datasets.DatasetDict:
-    """Splits `test`, the items in the file beside this one, and `shots`, the first validation items; asked plainly or of a source.
+def load(skill: str, part: str = "", source: Source | None = None, **_: Any) -> datasets.DatasetDict:
+    """Splits `test`, the items in the file beside this one, and `shots`, the first validation items; plainly or of a source.
 
     `plain` is the prompt without its source.
     """

@@ -93,9 +93,9 @@ NO_ANSWER = "[invalid]"  # what lm-eval's regex filter gives where it finds noth
 
 def predicted_text(sample: Mapping[str, Any]) -> str | None:
     """The option of the largest log-likelihood, or what the filter took from the generated text; None for other kinds of task."""
-    responses = sample.get("filtered_resps") or [None]
+    responses: Sequence[Any] = sample.get("filtered_resps") or [None]
     if all(isinstance(response, str) for response in responses):
-        return responses[0].strip()
+        return str(responses[0]).strip()
     is_choice = len(responses) > 1 and all(isinstance(r, (list, tuple)) and isinstance(r[0], (int, float)) for r in responses)
     if not is_choice or len(sample["arguments"]) != len(responses):
         return None

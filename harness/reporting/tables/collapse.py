@@ -86,10 +86,14 @@ class History:
             return None
         nearest = min(known, key=lambda key: self.measured[key].at[names[0], "value"])
         kl, entropy = (self._change(name, nearest, now) for name in names)
-        tasks = [row["name"] for row in self.results.averaged_tasks]
-        means = [np.mean([self.scores.get((key, task), np.nan) for task in tasks]) if tasks else np.nan for key in (nearest, now)]
-        score = None if np.isnan(means).any() else Change(float(means[0]), float(means[1]), 0.0)
+        one, other = self._mean(nearest), self._mean(now)
+        score = None if np.isnan(one + other) else Change(one, other, 0.0)
         return DataDrift(nearest[2], kl, entropy, score)
+
+    def _mean(self, key: Any) -> float:
+        """Over tasks; not a number where one is missing, or there is none."""
+        scores = [self.scores.get((key, row["name"]), np.nan) for row in self.results.averaged_tasks]
+        return float(np.mean(scores)) if scores else np.nan
 
     def _change(self, name: str, before: Any, now: Any) -> Change:
         one, other = self.measured[before].loc[name], self.measured[now].loc[name]

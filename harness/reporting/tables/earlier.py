@@ -12,16 +12,15 @@ from harness.reporting.tables.comparisons import is_bootstrap_table, with_curren
 from harness.reporting.tables.versions import COLUMNS as VERSIONS
 from harness.store.provenance import FIRST_NUMBERS_VERSION, NUMBERS_KEY, PROGRAM
 
-KEPT_TABLES = ("tables/comparisons.csv", "tables/first_ids.csv", "tables/chosen.csv")
-COLLAPSE_CSV, VERSIONS_CSV = "tables/collapse.csv", "tables/versions.csv"
+FINDINGS = ("tables/collapse.csv", "tables/task_notes.csv")  # empty where nothing was found, and not missing then
+KEPT_TABLES = ("tables/comparisons.csv", "tables/first_ids.csv", "tables/chosen.csv", *FINDINGS)
+VERSIONS_CSV = "tables/versions.csv"
 # columns of standing.csv that need the items
 RANKING_ITEM_COLUMNS = ("chance_best", "since_best", "since_best_low", "since_best_high", "since_best_p")
 
 
 def tables_kept_as_is(earlier_tables: EarlierTables) -> list[str]:
-    # collapse.csv is made anew only where its evidence, the steps, is there
-    names = [*KEPT_TABLES, *([COLLAPSE_CSV] if _is_missing(earlier_tables, STEPS_CSV) else [])]
-    return [name for name in names if not _is_missing(earlier_tables, name)]
+    return [name for name in KEPT_TABLES if not _is_missing(earlier_tables, name)]
 
 
 def tables_not_written(earlier_tables: EarlierTables) -> set[str]:
@@ -32,7 +31,7 @@ def tables_not_written(earlier_tables: EarlierTables) -> set[str]:
 
 def _is_missing(earlier_tables: EarlierTables, name: str) -> bool:
     table = earlier_tables.table(name)
-    return table is None or (table.empty and name != COLLAPSE_CSV)  # without a finding it is empty, and not missing
+    return table is None or (table.empty and name not in FINDINGS)
 
 
 def earlier_comparisons(earlier_tables: EarlierTables) -> Frame:
