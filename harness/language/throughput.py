@@ -67,12 +67,15 @@ def measure_throughput(context: RunContext, variants: Sequence[Variant]) -> Thro
         sample_bytes=sum(len(s.text.encode()) + 6 * len(s.token_ids) + 150 for s in samples) / len(samples),
         adapter_bytes=sum(p.numel() * p.element_size() for _, p in policy.adapter_parameters()),
     )
+    timed: dict[Any, Timing] = {}
     for variant in variants:
         for t, objective in enumerate(variant.objectives(config.iterations)):
             needs = objective.needs
             if t < 2:  # later iterations are as the second
-                groups = _make_groups(policy, examples, samples, needs.synthetic, needs.proto)
-                throughput.training[variant.label, t] = _time_training(config, policy, variant, t, groups)
+                if (key := training_cost_key(config, variant, t)) not in timed:
+                    groups = _make_groups(policy, examples, samples, needs.synthetic, needs.proto)
+                    timed[key] = _time_training(config, policy, variant, t, groups)
+                throughput.training[variant.label, t] = timed[key]
             if needs.reference:
                 for count in {1, responses_to_score(needs, t, throughput.cached_logp_agrees)} - throughput.scoring.keys():
                     throughput.scoring[count] = _time_scoring(policy, examples, samples, count, config.model.tokens_per_pass)
@@ -156,6 +159,12 @@ def _time_scoring(
 
 class _StopTiming(Exception):
     pass
+
+
+def training_cost_key(config: RunConfig, variant: Variant, t: int) -> Any:
+    """Equal for variants whose optimizer steps cost the same: one objective at several learning rates is timed once."""
+    settings = training_settings(config, variant).at_iteration(t)
+    return repr(variant.objective(t)), settings.model_copy(update={"lr": 1.0, "epochs": 1}).model_dump_json()
 
 
 def _time_training(config: RunConfig, policy: Policy, variant: Variant, t: int, groups: list[Group]) -> Timing:

@@ -8,7 +8,7 @@ from harness.analysis.stats import minimum_detectable_effect
 from harness.commands.plan import format_bytes, format_seconds
 from harness.config import load_config
 from harness.discovery.variants import parse_variants
-from harness.language.throughput import EvaluationEstimate, Throughput, Timing
+from harness.language.throughput import EvaluationEstimate, Throughput, Timing, training_cost_key
 from harness.loop.costs import Sizes
 from harness.loop.phases.score import responses_to_score
 from harness.loop.plan import plan_phases
@@ -50,6 +50,16 @@ def test_known_log_probabilities_are_not_scored_again():
     assert [responses_to_score(Needs(True, 1, 0, 1), t, True) for t in range(3)] == [0, 2, 2]
     assert [responses_to_score(Needs(True, 1, 0, 1), t, False) for t in range(3)] == [2, 3, 3]
     assert [responses_to_score(Needs(True, 3, 1, 0), t, True) for t in range(2)] == [0, 2]
+
+
+def test_an_objective_is_timed_once_for_all_learning_rates_and_lengths():
+    """A grid of five rates would measure for five times as long and know no more."""
+    config = load_config("lab")
+    same = "spin", "spin:training.lr=1e-3", "spin:training.epochs=4"
+    others = "spin:beta=0.5", "spin:training.batch_size=8", "space"
+    keys = {text: training_cost_key(config, parse_variants(text)[0], 0) for text in (*same, *others)}
+    assert len({keys[text] for text in same}) == 1
+    assert len(set(keys.values())) == 1 + len(others)
 
 
 def test_shared_phases_are_planned_once_and_first():
