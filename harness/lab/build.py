@@ -20,7 +20,7 @@ PARTS = ("data", "tokenizer", "base", "sft")
 
 def build(out: Path, seed: int, parts: Iterable[str]) -> None:
     """Write these parts below `out`: data/*.jsonl and tasks/*.jsonl, base/tokenizer*, base/model.safetensors, sft/."""
-    base, sft = out / "base", out / "sft"
+    base, tuned = out / "base", out / "sft"
     if "data" in parts:
         for name, (train, heldout) in {"": corpus.pairs(seed), "pool_": corpus.pool(seed)}.items():
             _write(out / "data" / f"{name}train.jsonl", train)
@@ -34,7 +34,7 @@ def build(out: Path, seed: int, parts: Iterable[str]) -> None:
     if "base" in parts:
         _record(base, pretrain.pretrain(base, seed))
     if "sft" in parts:
-        _record(sft, fine_tune.fine_tune(base, sft, seed))
+        _record(tuned, fine_tune.fine_tune(base, tuned, seed))
 
 
 def _record(folder: Path, record: dict[str, Any]) -> None:

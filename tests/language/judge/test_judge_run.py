@@ -173,11 +173,14 @@ def test_requests_that_fail_in_passing_are_repeated_and_nonsense_is_asked_again(
     assert sum(len(r) - 1 for r in replies) == 3
 
 
+FAST = ("--set", "training.lr=1e-2")  # so that players answer otherwise than the one before
+
+
 def test_a_judge_that_hangs_costs_one_cell_and_later_only_what_is_missing(tmp_path, typed):
     """Space's answers wait for ever; sft's cell is complete. The judge well again, the rest alone is asked for."""
     write_suite(tmp_path, retries=0, timeout_seconds=1, at_once=1)
     with serving() as stub:
-        assert typed(*command(stub.url, objectives="sft"))[0] == 0
+        assert typed(*command(stub.url, *FAST, objectives="sft"))[0] == 0
         known = len(stub.judged)
         hung = []
 
@@ -189,14 +192,14 @@ def test_a_judge_that_hangs_costs_one_cell_and_later_only_what_is_missing(tmp_pa
             return 200, "too late"
 
         stub.behave = hang
-        code, said, _ = typed(*command(stub.url, objectives="space,sft"))
+        code, said, _ = typed(*command(stub.url, *FAST, objectives="space,sft"))
         assert code == 2 and "failed  space/seed-0: EvaluationError: judge stub at 127.0.0.1: question " in said
         assert "no answer within 1 s, 1 times" in said
         assert {r["objective"] for r in read_csv_rows(tmp_path / RUN / "scores.csv")} == {"initial", "sft"}
         assert len(hung) == 1
         stub.behave = lambda request, count: None
         before = len(stub.judged)
-        assert typed(*command(stub.url, objectives="space,sft"))[0] == 0
+        assert typed(*command(stub.url, *FAST, objectives="space,sft"))[0] == 0
         asked = [r["messages"][0]["content"] for r in stub.judged]
     answered = asked[:known] + asked[known : known + 2]
     assert not set(asked[before:]) & set(answered) and hung[0]["messages"][0]["content"] in asked[before:]
