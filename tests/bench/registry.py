@@ -20,7 +20,7 @@ TASKS: dict[str, tuple[str, float, dict[str, Any], tuple[int, int]]] = {
 }  # fmt: skip
 TITLES = {
     ("lab", "arc-25"): "ARC-shaped, 25 shots", ("lab", "arc-25-cut"): "ARC-Challenge, 25 shots, cut by its context",
-    ("lab", "hellaswag"): "HellaSwag, 10 shots, cut by its context",
+    ("lab", "hellaswag"): "HellaSwag, 10 shots, cut by its context", ("lab", "truthfulqa"): "TruthfulQA mc1, 0 shots",
     ("lab", "lambada"): "LAMBADA, 0 shots, lines whose last word HFLM can encode",
     ("smollm2", "arc-25-cut"): "ARC-Challenge, 25 shots, cut to 900 tokens",
 }  # fmt: skip
@@ -84,10 +84,15 @@ def changes(subject: str, task: str) -> dict[str, Any]:
     """What a row does otherwise: SmolLM2's prompts are cut to fewer tokens than any has.
 
     In the lab's words 25 shots of ARC never fit into its context, which cuts them; what fits is a task of its own in that
-    shape. Of LAMBADA's lines it takes those that HFLM can encode with the lab's tokenizer.
+    shape. Of LAMBADA's lines it takes those that HFLM can encode with the lab's tokenizer. Spelled in bytes, an answer's
+    probability may be 0 in floating point, and mc2 of TruthfulQA, a ratio of such, no number.
     """
     if subject == "lab":
-        tasks = {"arc-25": {"task": "arc_shaped", "metric": "acc"}, "lambada": {"task": "lambada_lab"}}
+        tasks = {
+            "arc-25": {"task": "arc_shaped", "metric": "acc"},
+            "lambada": {"task": "lambada_lab"},
+            "truthfulqa": {"task": "truthfulqa_mc1"},
+        }
         return tasks.get(task, {})
     return {"context": 900} if task == "arc-25-cut" else {}
 
