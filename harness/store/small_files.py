@@ -1,19 +1,20 @@
 """The small files of a run: what its tables, figures and report are made from, one compressed file per trial in `facts/`.
 
-`facts/VARIANT/seed-N.jsonl.gz` holds every finished phase of a trial: its manifest and the texts that the report reads.
-`facts/initial.jsonl.gz` holds the same for what all trials share: the data's manifest, the initial policy's phases. Weights,
+`facts/VARIANT/seed-N.jsonl.xz` holds every finished phase of a trial: its manifest and the texts that the report reads.
+`facts/initial.jsonl.xz` holds the same for what all trials share: the data's manifest, the initial policy's phases. Weights,
 examples and generated responses are not in them, so they fit where those do not: in a repository, or on this machine after a
 trial's folder was deleted.
 
 The first line is a header with format, unit and the digest of the rest; then one phase a line. The bytes depend on the phases
-alone.
+alone. xz, because what a trial repeats from checkpoint to checkpoint lies farther apart than gzip looks back: 20 kB in place of
+50. Files with gzip, which earlier versions wrote, are read as well, and replaced when the trial is written again.
 """
 
 from __future__ import annotations
 
 import gzip
-import io
 import json
+import lzma
 import os
 import zlib
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ from harness.store.verification import parse_manifest, read_manifest, read_verif
 
 SMALL_FILES_FOLDER = "facts"
 SHARED_UNIT = "initial"  # the unit of what all trials share
-SUFFIX = ".jsonl.gz"
+SUFFIX, EARLIER_SUFFIX = ".jsonl.xz", ".jsonl.gz"
 FILE_FORMAT = 1
 MAX_BYTES = 512 << 20  # of one file, unpacked
 FULL_FILES = ("scores.json", "items.json", "measurements.json", "first_ids.json")
@@ -57,14 +58,19 @@ def unit_of(phase: str) -> str:
 
 
 def small_file_path(root: Path, unit: str) -> Path:
-    return root / SMALL_FILES_FOLDER / f"{unit}{SUFFIX}"
+    """Where the unit's file is: of an earlier version, if there is only that; else where it is or would be written."""
+    path, earlier = (root / SMALL_FILES_FOLDER / f"{unit}{suffix}" for suffix in (SUFFIX, EARLIER_SUFFIX))
+    return earlier if earlier.exists() and not path.exists() else path
 
 
 def units(root: Path) -> list[str]:
     """The units that have a small file."""
     folder = root / SMALL_FILES_FOLDER
-    paths = [folder / f"{SHARED_UNIT}{SUFFIX}", *sorted(folder.glob(f"*/seed-*{SUFFIX}"))]
-    return [path.relative_to(folder).as_posix().removesuffix(SUFFIX) for path in paths if path.exists()]
+    found = set()
+    for suffix in (SUFFIX, EARLIER_SUFFIX):
+        paths = [folder / f"{SHARED_UNIT}{suffix}", *folder.glob(f"*/seed-*{suffix}")]
+        found |= {path.relative_to(folder).as_posix().removesuffix(suffix) for path in paths if path.exists()}
+    return sorted(found, key=lambda unit: (unit != SHARED_UNIT, unit))
 
 
 def has_files(folder: Path) -> bool:
@@ -76,11 +82,11 @@ def read_small_file(root: Path, unit: str) -> PhaseSummaries:
     """The phases of a unit in its small file, {} without one. Raises DamagedError when the file is not what was written."""
     path = small_file_path(root, unit)
     try:
-        with gzip.open(path) as handle:
+        with gzip.open(path) if path.name.endswith(EARLIER_SUFFIX) else lzma.open(path) as handle:
             raw = handle.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, OSError) and not isinstance(error, (gzip.BadGzipFile, IsADirectoryError)):
             raise
         raise _damaged_error(path, str(error)) from error
@@ -124,24 +130,22 @@ def pack(unit: str, phases: Mapping[str, PhaseSummary]) -> bytes:
     rows = [json.dumps({"phase": name, "kept": asdict(phases[name])}) for name in sorted(phases)]
     body = "".join(row + "\n" for row in rows).encode("ascii")
     head = json.dumps({"format": FILE_FORMAT, "unit": unit, "digest": bytes_digest(body)}) + "\n"
-    target = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=target, compresslevel=9, mtime=0) as handle:
-        handle.write(head.encode("ascii") + body)
-    return target.getvalue()
+    return lzma.compress(head.encode("ascii") + body)
 
 
 def write_small_file(root: Path, unit: str, phases: Mapping[str, PhaseSummary]) -> None:
     """Write the file atomically; without phases, remove it."""
-    path = small_file_path(root, unit)
+    path, earlier = (root / SMALL_FILES_FOLDER / f"{unit}{suffix}" for suffix in (SUFFIX, EARLIER_SUFFIX))
     if not phases:
         path.unlink(missing_ok=True)
+        earlier.unlink(missing_ok=True)
         return
     raw = pack(unit, phases)
-    if path.is_file() and path.read_bytes() == raw:
-        return
-    with explain_system_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, raw)
+    if not (path.is_file() and path.read_bytes() == raw):
+        with explain_system_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, raw)
+    earlier.unlink(missing_ok=True)
 
 
 def phase_folders(root: Path, unit: str | None = None) -> list[str]:

@@ -191,7 +191,7 @@ def make_way(run: RunFolder, labels: Collection[str] = (), recompute: bool = Fal
     folders = [path.relative_to(run.root) for pattern in FOLDERS for path in sorted(run.root.glob(pattern))]
     inner = [path.as_posix() for path in folders if path.parts[0] not in RESERVED_FOLDERS - {"initial", "facts"}]
     for name in (*sorted(RESERVED_FOLDERS | set(labels)), *inner):
-        if (run.root / name).is_file() and not name.endswith((*RESERVED_SUFFIXES, ".json", ".gz")):
+        if (run.root / name).is_file() and not name.endswith((*RESERVED_SUFFIXES, ".json", ".xz", ".gz")):
             run.set_aside(name, f"{run.root / name}: a file, not a folder of this program")
 
 

@@ -32,10 +32,10 @@ def test_what_has_the_name_of_a_view_is_set_aside_and_nothing_else(tmp_path):
     make_way(run, ["space", "spin"])
     assert len(aside(tmp_path)) == len(expected)
     (tmp_path / "facts").mkdir()
-    for name in ("facts/space", "facts/initial.jsonl.gz"):
+    for name in ("facts/space", "facts/initial.jsonl.xz"):
         (tmp_path / name).write_text("x")
     make_way(run)
-    assert sorted(path.name for path in (tmp_path / "facts").iterdir()) == ["initial.jsonl.gz", "space.damaged"]
+    assert sorted(path.name for path in (tmp_path / "facts").iterdir()) == ["initial.jsonl.xz", "space.damaged"]
 
 
 def test_a_fifo_is_removed_on_request(tmp_path):
@@ -54,7 +54,7 @@ def test_several_things_at_once_are_mended_with_recompute(tmp_path):
     run = RunFolder(tmp_path)
     for name in ("journal.jsonl", "space", "facts/space"):
         (tmp_path / name).mkdir(parents=True)
-    for name in ("run.json", "initial", "facts/initial.jsonl.gz", "space/seed-0", "facts/space/seed-0.jsonl.gz"):
+    for name in ("run.json", "initial", "facts/initial.jsonl.xz", "space/seed-0", "facts/space/seed-0.jsonl.xz"):
         (tmp_path / name).write_text("x")
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(DamagedError, match="--recompute"):

@@ -4,6 +4,7 @@ import gzip
 import html
 import io
 import json
+import lzma
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ from harness.store.small_files import (
     read_small_file,
     small_file_path,
     summarize_phase,
+    units,
     update_small_file,
     write_small_file,
 )
@@ -91,7 +93,7 @@ def test_every_bit_of_a_small_file_counts(run):
 
 def forged(unit, body, **head):
     said = {"format": 1, "unit": unit, "digest": bytes_digest(body)} | head
-    return gzip.compress(json.dumps(said).encode() + b"\n" + body)
+    return lzma.compress(json.dumps(said).encode() + b"\n" + body)
 
 
 def test_somebody_elses_small_file_is_one_line(played_copy, run):
@@ -100,7 +102,7 @@ def test_somebody_elses_small_file_is_one_line(played_copy, run):
     for raw, named in (
         (forged(CELL, b"", format=7), "format 7 of small files"), (forged("spin/seed-0", b""), "is of 'spin/seed-0'"),
         (forged(CELL, b'{"phase": "space/seed-0/../../x", "kept": {"manifest": {}}}\n'), "holds 'space/seed-0/../../x'"),
-        (forged(CELL, b"[]\n"), "damaged"), (gzip.compress(b"[" * 100_000), "damaged"), (b"a page", "damaged"),
+        (forged(CELL, b"[]\n"), "damaged"), (lzma.compress(b"[" * 100_000), "damaged"), (b"a page", "damaged"),
     ):  # fmt: skip
         small_file_path(run, CELL).write_bytes(raw)
         assert named in refused(played_copy, "report", "small")
@@ -114,8 +116,8 @@ def test_a_damaged_small_file_is_set_aside_on_request_and_written_anew_where_its
         path.unlink()
         path.mkdir()
     else:
-        path.write_bytes(flipped(before, 800) if how == "flipped" else gzip.compress(b'{"format": 9, "unit": 0, "digest": 0}'))
-    with pytest.raises(UserError, match=r"seed-0\.jsonl\.gz: .*--recompute"):
+        path.write_bytes(flipped(before, 800) if how == "flipped" else lzma.compress(b'{"format": 9, "unit": 0, "digest": 0}'))
+    with pytest.raises(UserError, match=r"seed-0\.jsonl\.xz: .*--recompute"):
         update_small_file(run, CELL)
     RunFolder(run).set_small_files_aside()
     update_small_file(run, CELL)
@@ -383,3 +385,15 @@ def test_a_run_is_not_joined_into_itself(played_copy):
     (played_copy / "results/empty").mkdir()
     shutil.copy(played_copy / "results/small/run.json", played_copy / "results/empty")
     assert "nothing to merge" in refused(played_copy, "merge", "small", "empty")
+
+
+def test_a_small_file_with_gzip_of_an_earlier_version_is_read_and_replaced_when_it_is_written_again(run):
+    """Its phases are the same; then the trial is written as now, and the earlier file is gone."""
+    path = small_file_path(run, CELL)
+    summaries, raw = read_small_file(run, CELL), lzma.decompress(path.read_bytes())
+    earlier = path.with_name("seed-0.jsonl.gz")
+    earlier.write_bytes(gzip.compress(raw))
+    path.unlink()
+    assert read_small_file(run, CELL) == summaries and CELL in units(run)
+    write_small_file(run, CELL, summaries)
+    assert lzma.decompress(path.read_bytes()) == raw and not earlier.exists()
