@@ -104,8 +104,8 @@ def _gain(interval: list[float]) -> str:
 
 
 def write_readme() -> None:
-    if KEPT.is_file():
-        rewrite(README, "lab starts", starts_table(json.loads(KEPT.read_text(encoding="utf-8"))))
+    is_there = KEPT.is_file()
+    rewrite(README, "lab starts", starts_table(json.loads(KEPT.read_text(encoding="utf-8"))) if is_there else "Not measured yet.")
 
 
 if __name__ == "__main__":
