@@ -67,7 +67,7 @@ class TenOptions(Skill):
     task_wordings = (Wording("one of these is {category} :" + TEN_OPTIONS),)
 
     def topics(self, part: Part) -> list[str]:
-        return [word for words in lex.CATEGORIES.values() for word in lex.of_part(words, part)]
+        return lex.words(part)
 
     def topic(self, fields: Fields) -> str:
         return self.answer(fields, careful=True)

@@ -98,7 +98,7 @@ class Format(Skill):
     task_wordings = tuple(Wording("please " + text, kind=kind) for kind, text in instructions.items())
 
     def topics(self, part: Part) -> list[str]:
-        return [word for words in lex.CATEGORIES.values() for word in lex.of_part(words, part)]
+        return lex.words(part)
 
     def topic(self, fields: Fields) -> str:
         return fields["word"]

@@ -103,6 +103,11 @@ def names(part: Part | None) -> list[str]:
     return of_part(GIRLS, part) + of_part(BOYS, part)
 
 
+def words(part: Part) -> list[str]:
+    """The words of all categories, category by category."""
+    return [word for members in CATEGORIES.values() for word in of_part(members, part)]
+
+
 def he_or_she(name: str) -> str:
     return "she" if name in GIRLS else "he"
 

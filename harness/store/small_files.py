@@ -57,9 +57,15 @@ def unit_of(phase: str) -> str:
     return SHARED_UNIT if first in (SHARED_UNIT, "data") else f"{first}/{rest.partition('/')[0]}"
 
 
+def _paths(root: Path, unit: str) -> tuple[Path, Path]:
+    """Where the unit's file is written, and where earlier versions wrote it."""
+    folder = root / SMALL_FILES_FOLDER
+    return folder / f"{unit}{SUFFIX}", folder / f"{unit}{EARLIER_SUFFIX}"
+
+
 def small_file_path(root: Path, unit: str) -> Path:
     """Where the unit's file is: of an earlier version, if there is only that; else where it is or would be written."""
-    path, earlier = (root / SMALL_FILES_FOLDER / f"{unit}{suffix}" for suffix in (SUFFIX, EARLIER_SUFFIX))
+    path, earlier = _paths(root, unit)
     return earlier if earlier.exists() and not path.exists() else path
 
 
@@ -135,7 +141,7 @@ def pack(unit: str, phases: Mapping[str, PhaseSummary]) -> bytes:
 
 def write_small_file(root: Path, unit: str, phases: Mapping[str, PhaseSummary]) -> None:
     """Write the file atomically; without phases, remove it."""
-    path, earlier = (root / SMALL_FILES_FOLDER / f"{unit}{suffix}" for suffix in (SUFFIX, EARLIER_SUFFIX))
+    path, earlier = _paths(root, unit)
     if not phases:
         path.unlink(missing_ok=True)
         earlier.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -200,7 +199,6 @@ def _said(found: Sequence[tuple[str, Interval | None]]) -> str:
     return "; ".join(texts)
 
 
-@cache
 def blocks(folder: Path = STUDIES) -> dict[str, str]:
     """Markdown by the name of the block that holds it."""
     return {"lab objectives": objectives_table(folder), "lab claims": claims_table(folder)}
