@@ -153,8 +153,8 @@ def fetch(
     to: Annotated[Path, path_option("Folder to fetch into; several recipes may share it.")],
     recipe: options.FetchRecipe = None,
     suite: options.Suite = None,
-    model: Annotated[str | None, typer.Option(help="Base model: a hub id.")] = None,
-    data: Annotated[str | None, typer.Option(help="Pairs: a hub id.")] = None,
+    model: options.FetchModel = None,
+    data: options.FetchData = None,
     settings: SettingsOption = None,
     check: Annotated[bool, typer.Option("--check", help="Fetch nothing; compare every file with its checksum.")] = False,
 ) -> None:
@@ -183,11 +183,9 @@ def merge(
 
 @app.command()
 def theory(
-    objectives: Annotated[
-        str | None, typer.Option(help="Solve these variants instead of the shipped claims: space:mu=5,./mine.py")
-    ] = None,
+    objectives: options.TheoryVariants = None,
     iters: Annotated[int | None, typer.Option(min=1, max=20, help="Iterations to solve.")] = None,
-    reports: Annotated[Path, path_option("Folder for theory.pdf, theory.html and theory/.")] = DEFAULT_REPORTS,
+    reports: options.TheoryReports = DEFAULT_REPORTS,
 ) -> None:
     """Solve the objectives exactly on a few outcomes: where is the optimum, and is it a fixed point?"""
     from harness.commands.theory import theory_command

@@ -10,7 +10,7 @@ import typer
 
 from harness.commands import completion
 from harness.commands.help import VARIANTS_HELP, App, Commands
-from harness.commands.options import JsonOption, ObjectiveArgument, SettingsOption, SuiteArgument
+from harness.commands.options import JsonOption, Mirror, ObjectiveArgument, SettingsOption, SuiteArgument, VariantArgument
 
 
 def _listing_app(kind: str, help_text: str, epilog: str | None = None, module: str = "listings") -> App:
@@ -81,7 +81,7 @@ def objectives_show(name: ObjectiveArgument, as_json: JsonOption = False) -> Non
 
 
 @objectives_app.command("check")
-def objectives_check(name: ObjectiveArgument) -> None:
+def objectives_check(name: VariantArgument) -> None:
     """Check the properties every objective must have; exit code 1 when one fails."""
     from harness.commands.listings import objectives_check_command
 
@@ -100,7 +100,7 @@ def suites_show(name: SuiteArgument, as_json: JsonOption = False) -> None:
 def suites_check(
     name: SuiteArgument,
     load: Annotated[bool, typer.Option("--load", help="Load every task with its data too, and count its items.")] = False,
-    mirror: Annotated[str | None, typer.Option(help="Folder used in place of the hub.")] = None,
+    mirror: Mirror = None,
     settings: SettingsOption = None,
 ) -> None:
     """Check that this machine has what a leaderboard needs: tasks, metrics, filters, data sets, packages, judge."""

@@ -51,6 +51,7 @@ def _folder_option(name: str, help_text: str) -> Any:
 
 ResultsOption = Annotated[Path, _folder_option("results", "Folder that holds the run folders.")]
 ReportsOption = Annotated[Path, _folder_option("reports", "Folder for the report.")]
+TheoryReports = Annotated[Path, _folder_option("reports", "Folder for theory.pdf, theory.html and theory/.")]
 SettingsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -79,8 +80,12 @@ OneRun = Annotated[
 ]
 ObjectiveArgument = Annotated[
     str,
+    typer.Argument(help="Objective by name or .py path.", metavar="NAME", autocompletion=completion.objectives),
+]
+VariantArgument = Annotated[
+    str,
     typer.Argument(
-        help="Name, file or variant: space, ./mine.py:scale=1000", metavar="NAME", autocompletion=completion.objectives
+        help="Objective or variant: space, ./mine.py:scale=1000", metavar="VARIANT", autocompletion=completion.objectives
     ),
 ]
 SuiteArgument = Annotated[
@@ -148,6 +153,9 @@ Recompute = Annotated[
 ]
 Pdf = Annotated[Path | None, path_option("PDF to write.", show_default="RUN.pdf in --reports", rich_help_panel=OUTPUT)]
 FetchRecipe = Annotated[str | None, _named("recipes", RECIPE, "lab")]
+FetchModel = Annotated[str | None, _text("Base model: a hub id.", "MODEL", "the recipe's", DATA)]
+FetchData = Annotated[str | None, _text("Pairs: a hub id.", "SOURCE", "the recipe's", DATA)]
+TheoryVariants = Annotated[str | None, _variants("Solve these variants: space:mu=5,./mine.py", "the shipped claims")]
 
 # Of `harness study`.
 StudyName = Annotated[

@@ -20,7 +20,8 @@ INDENT = "    "
 
 def recipes_list_command(as_json: bool) -> None:
     recipes = [
-        {"name": path.stem, "title": _title(path), "path": str(path)} for path in sorted((PACKAGE / "recipes").glob("*.toml"))
+        {"name": path.stem, "title": _title(path), "path": str(path)}
+        for path in sorted((PACKAGE / "recipes").glob("*.toml"), key=lambda path: path.stem)
     ]
     if as_json:
         return print_json(recipes)
