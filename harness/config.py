@@ -1,4 +1,4 @@
-"""The configuration of a run: recipe TOML + command line -> one validated RunConfig. Independent of the hardware.
+"""The configuration of a run: recipe, command line, environment, user's file -> one validated RunConfig; of no hardware.
 
 Every key of a recipe is a field below, one line: type, default, meaning, unit, limits. A setting that may change with the
 iteration takes a list: one value per iteration, the last one repeated. `builtin:` at the start of a path means the installed
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -18,17 +19,18 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_
 from harness.errors import UserError
 from harness.records import digest
 from harness.security.redact import redact
-from harness.settings.numbers import iter_leaves, iter_text, parse_number, storage_problem
+from harness.settings.numbers import iter_leaves, iter_text, storage_problem
 from harness.settings.plugins import find_plugin
 from harness.settings.renamed_keys import RENAMED_KEYS, rename_keys
 from harness.settings.section import Section, setting
-from harness.settings.toml_files import find_toml, parse_toml_value, read_toml, set_nested, setting_source
+from harness.settings.toml_files import find_toml, get_nested, is_given, read_toml, set_nested, setting_source
+from harness.settings.typed import parse_seeds, parse_setting
+from harness.settings.user_config import MIRROR_VARIABLE, fill_in, read_user_config, short_place
 from harness.settings.validation import error_key, format_error, relevant_error
 
 T = TypeVar("T")
 # Far above what any run needs; they keep a typing error from filling the memory or never ending.
 MAX_COUNT = 1_000_000
-MAX_KEY_CHARS = 1_000
 MAX_TEXT_CHARS = 1_000_000  # `objectives` is bounded by harness/planning/plan_size.py
 DEFAULT_RECIPE = "lab"
 IDENTITY_SECTIONS = ("model", "lora", "data", "generation", "training", "probe")
@@ -194,12 +196,20 @@ class RunConfig(Section):
     mirror: str | None = setting(None, "folder used in place of the hub")
     recompute: bool = setting(False, "set damaged phases aside and compute them again")
     share: bool = setting(False, "reuse phases that other runs in the same folder made from equal inputs")
-    _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> the option it was given with
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> what gives it, where that is not the recipe
     _recipe_tree: dict[str, Any] = PrivateAttr(default_factory=dict)  # what the recipe's file says
 
     def source_of(self, key: str) -> str:
-        """Where a setting's value comes from: the command line's option, else the recipe's file with the line."""
+        """What gives a setting its value: an option, a variable, the user's file, else the recipe's file with the line."""
         return setting_source(key, self._sources, find_toml("recipes", self.recipe))
+
+    def origins(self) -> dict[str, str]:
+        """Dotted key -> `source_of`, with short paths, for every setting that is not left at its default."""
+        return {
+            key: short_place(self.source_of(key))
+            for key in setting_keys(type(self))
+            if key != "recipe" and (is_given(key, self._sources) or get_nested(self._recipe_tree, key) is not None)
+        }
 
     @field_validator("seeds")
     @classmethod
@@ -226,6 +236,15 @@ class RunConfig(Section):
         stem = Path(self.recipe).stem
         recipe_config = validate_config(self._recipe_tree, find_toml("recipes", self.recipe), {})
         return stem if self.identity() == recipe_config.identity() else f"{stem}-{self.identity_digest()[:8]}"
+
+
+def setting_keys(section: type[Section], prefix: str = "") -> Iterator[str]:
+    """The dotted keys of all settings, in the order of the classes above."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from setting_keys(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def as_list(value: Any) -> list[Any]:
@@ -256,18 +275,23 @@ def load_config(
 ) -> RunConfig:
     """The validated configuration of a recipe (name or path), of `--set key=value` items and of overrides by dotted key.
 
+    What they do not set comes from the environment, the recipe, the user's file (`settings/user_config.py`), in this order.
     sources: dotted key (or "recipe") -> where an override comes from, if not from its own option. Raises UserError.
     """
     overrides, sources = dict(overrides or {}), sources or {}
     path = find_toml("recipes", recipe, sources.get("recipe", "--recipe"))
     tree = read_toml(path)
     recipe_tree = {**copy.deepcopy(tree), "recipe": recipe}
+    user = read_user_config()
+    outer_sources = {key: user.source_of(key) for key in fill_in(tree, user.settings)}
+    if mirror := os.environ.get(MIRROR_VARIABLE):
+        tree["mirror"], outer_sources["mirror"] = mirror, MIRROR_VARIABLE
     source_by_key: dict[str, str] = {}
     for item in settings:
-        key, value = _parse_setting(item)
+        key, value = parse_setting(item)
         if repeated := next((other for other in source_by_key if f"{other}.".startswith(f"{key}.")), None):
             raise UserError(f"--set {key}: {repeated} is given twice; leave one out")
-        set_nested(tree, key, value, source_by_key, path)
+        set_nested(tree, key, value, source_by_key | outer_sources, path)
         source_by_key[key] = f"--set {redact(key)}"
     if "recipe" in tree:
         source = setting_source("recipe", source_by_key, path)
@@ -281,32 +305,12 @@ def load_config(
         if key in source_by_key:
             other = "leave one out" if source == option else f"type {option} in place of --set"
             raise UserError(f"{source_by_key[key]}: is given by {source} too; {other}")
-        set_nested(tree, key, _parse_seeds(value, source) if key == "seeds" else value, source_by_key, path)
+        set_nested(tree, key, parse_seeds(value, source) if key == "seeds" else value, source_by_key | outer_sources, path)
         source_by_key[key] = source
-    config = validate_config(tree, path, source_by_key)
+    outer_sources = {key: source for key, source in outer_sources.items() if not is_given(key, source_by_key)}
+    config = validate_config(tree, path, source_by_key | outer_sources)
     config._recipe_tree = recipe_tree
     return config
-
-
-def _parse_setting(item: str) -> tuple[str, Any]:
-    """Key and value of an item of `--set`."""
-    key, separator, text = item.partition("=")
-    key = key.strip()
-    if not separator or not key:
-        raise UserError(f"--set {item}: expected key=value, for example --set training.lr=1e-4")
-    if len(key) > MAX_KEY_CHARS:
-        raise UserError(f"--set {key[:80]}...: a key of {len(key):,} characters; the longest allowed has {MAX_KEY_CHARS:,}")
-    return key, parse_toml_value(text.strip())
-
-
-def _parse_seeds(seeds: Any, source: str) -> Any:
-    """The numbers of a text such as 0,1,2."""
-    if not isinstance(seeds, str):
-        return seeds
-    numbers = [parse_number(part) for part in seeds.split(",")]
-    if not all(isinstance(number, int) for number in numbers):
-        raise UserError(f"{source} {seeds}: expected whole numbers, comma-separated, for example 0,1,2")
-    return numbers
 
 
 def validate_config(tree: Mapping[str, Any], path: Path, source_by_key: Mapping[str, str]) -> RunConfig:
@@ -332,7 +336,7 @@ def validate_config(tree: Mapping[str, Any], path: Path, source_by_key: Mapping[
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
         details = relevant_error(error)
-        hint = "; all settings: harness run --help" if details["type"] == "extra_forbidden" else ""
+        hint = "; all settings: harness settings" if details["type"] == "extra_forbidden" else ""
         raise error_at(error_key(details), format_error(error, RunConfig) + hint) from None
     config._sources = dict(source_by_key)
     for key, value in iter_text(config.model_dump()):

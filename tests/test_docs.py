@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from harness.cli import app
+from harness.commands.reference import command_reference
 from harness.reporting.generated_docs import objective_index, replace_block
 from tests.conftest import ROOT
 
@@ -17,14 +19,16 @@ def test_the_objective_index_is_current():
     assert replace_block(text, "objectives", objective_index()) == text, "run: python -m harness.reporting.generated_docs"
 
 
-def test_every_command_is_in_the_readme():
-    from harness.cli import app
-
-    readme = (ROOT / "README.md").read_text()
-    names = [c.name or c.callback.__name__ for c in app.registered_commands] + [g.name for g in app.registered_groups]
-    known = ["fetch", "merge", "objectives", "push", "report", "run", "status", "study", "suites", "theory", "trace"]
-    assert sorted(names) == known
-    assert [n for n in names if f"harness {n}" not in readme] == []
+def test_the_reference_of_the_commands_is_current_and_holds_every_command_with_its_options():
+    reference = (ROOT / "harness" / "docs" / "commands.md").read_text()
+    assert command_reference(app) == reference, "run: python -m harness.reporting.generated_docs"
+    names = [c.name or c.callback.__name__ for c in app.registered_commands] + [
+        g.typer_instance.info.name for g in app.registered_groups
+    ]
+    assert len(names) > 10
+    assert [n for n in names if f"## `harness {n}`" not in reference] == []
+    assert "- `--iters N`: Iterations to train; more than before extends the run. [default: the recipe's]" in reference
+    assert "- `--results PATH`: Folder that holds the run folders. [env var: HARNESS_RESULTS; default: results]" in reference
 
 
 def test_every_file_of_the_tree_exists_and_no_wing_is_missing_from_it():

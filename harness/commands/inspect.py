@@ -33,10 +33,11 @@ def open_run(run: str, results: Path) -> RunFolder:
     raise UserError(f'no run "{run}" in {results}{did_you_mean(run, known)}')
 
 
-def report_command(run: str, results: Path, pdf: Path | None) -> None:
+def report_command(run: str, results: Path, pdf: Path | None, reports: Path = Path("reports")) -> None:
+    """Write every view of a run again, its report as `pdf`, else into the folder `reports`."""
     run_folder = open_run(run, results)
-    pdf = pdf or Path("reports") / f"{run_folder.name}.pdf"
-    check_report(pdf, "--out", run_folder.root)
+    option, pdf = ("--reports", reports / f"{run_folder.name}.pdf") if pdf is None else ("--out", pdf)
+    check_report(pdf, option, run_folder.root)
     with run_folder.lock(echo), explain_malformed(run_folder.root):
         from harness.commands.run import write_views
 

@@ -142,6 +142,7 @@ def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[
         **git_state(PACKAGE),
         "command": redact_command(["harness", *sys.argv[1:]]),
         "passed": {key: redactors.get(type(value), lambda value: value)(value) for key, value in request.options.items()},
+        "sources": {key: redact(source) for key, source in config.origins().items()},
         "identity": config.identity(),
         "config": config.model_dump(),
         "iterations": max(config.iterations, previous.get("iterations", 0)),

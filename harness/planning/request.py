@@ -43,7 +43,7 @@ def resolve_request(
     """
     check_plan_size(config)
     variants = find_variants(config)
-    return RunRequest(config, tuple(variants), load_run_suite(config), find_mirror(config.mirror), options or {}, study)
+    return RunRequest(config, tuple(variants), load_run_suite(config), find_mirror(config), options or {}, study)
 
 
 def load_variants(config: RunConfig) -> list[Variant]:
@@ -96,12 +96,12 @@ def load_run_suite(config: RunConfig) -> Suite:
     return suite.model_copy(update={"apply_chat_template": apply_chat_template, "version": version})
 
 
-def find_mirror(mirror: str | None) -> Path | None:
-    """The folder used in place of the hub: --mirror, else the environment's HARNESS_MIRROR; none without them."""
-    mirror_text = mirror or os.environ.get("HARNESS_MIRROR")
-    if not mirror_text:
+def find_mirror(config: RunConfig) -> Path | None:
+    """The folder used in place of the hub; none without the setting `mirror`, which HARNESS_MIRROR gives too."""
+    if not config.mirror:
         return None
-    path = Path(os.path.realpath(expand_user(mirror_text)))  # Path.resolve raises for a cycle of links
+    path = Path(os.path.realpath(expand_user(config.mirror)))  # Path.resolve raises for a cycle of links
     if not path.is_dir():
-        raise UserError(f"--mirror {mirror_text}: " + ("is a file, not a folder" if path.exists() else "no such folder"))
+        problem = "is a file, not a folder" if path.exists() else "no such folder"
+        raise UserError(f"{config.source_of('mirror')} {config.mirror}: {problem}")
     return path

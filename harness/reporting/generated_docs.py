@@ -1,10 +1,11 @@
-"""Generated blocks of the documentation: `python -m harness.reporting.generated_docs` rewrites them, a test compares."""
+"""Generated parts of the documentation: `python -m harness.reporting.generated_docs` rewrites them, a test compares."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 
 from harness.discovery.variants import builtin_folder, list_objectives, load_objective
@@ -59,3 +60,6 @@ def rewrite(readme: Path, name: str, block: str) -> None:
 if __name__ == "__main__":
     rewrite(builtin_folder() / "README.md", "objectives", objective_index())
     rewrite(PACKAGE / "recipes" / "README.md", "settings", settings_index())
+    # The command line stands above this wing, which imports none of it: only this command does, when it is run.
+    reference = import_module("harness.commands.reference").command_reference(import_module("harness.cli").app)
+    (PACKAGE / "docs" / "commands.md").write_text(reference, encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, time
 from pathlib import Path
 from typing import Any
@@ -82,10 +82,23 @@ def read_toml(path: Path) -> dict[str, Any]:
 def setting_source(key: str, option_by_key: Mapping[str, str], path: Path) -> str:
     """The option that set a key, one of its sub-keys or its section; else the file, with the line where it is found."""
     for set_key, option in option_by_key.items():
-        if key == set_key or key.startswith(f"{set_key}.") or set_key.startswith(f"{key}."):
+        if is_given(key, (set_key,)):
             return option
     line = find_line(path, key)
     return f"{path}: line {line}" if line else str(path)
+
+
+def is_given(key: str, set_keys: Iterable[str]) -> bool:
+    """Whether a key, one of its sub-keys or its section is among those that something sets."""
+    return any(key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.") for other in set_keys)
+
+
+def get_nested(tree: Mapping[str, Any], dotted_key: str) -> Any:
+    """The value of a key; None where there is none."""
+    value: Any = tree
+    for name in dotted_key.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def set_nested(tree: dict[str, Any], dotted_key: str, value: Any, option_by_key: Mapping[str, str], path: Path) -> None:
