@@ -70,6 +70,7 @@ SettingsOption = Annotated[list[str] | None, typer.Option("--set", help="Any set
 JobsOption = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Trials at once, one process each; default: one per GPU or CPU core.")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost estimate, and stop.")]
 DEFAULT_RESULTS = Path("results")
 DEFAULT_REPORTS = Path("reports")
@@ -156,25 +157,27 @@ def study(
 
 @app.command()
 def status(
-    run: Annotated[str | None, typer.Argument(help="Run name or folder; without it, every run.")] = None,
+    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Runs, by name or folder, each in detail.")] = None,
+    as_json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Show which phases of a run are complete: trial x iteration x phase."""
-    from harness.commands.inspect import status_command
+    """List the runs, one line each; of a run that is named, every trial's phases, scores and failures, and the next command."""
+    from harness.commands.status import status_command
 
-    status_command(run, results)
+    status_command(runs or (), results, as_json)
 
 
 @app.command()
 def report(
     run: Annotated[str, typer.Argument(help="Run name or folder.")],
     out: Annotated[Path | None, _path_option("PDF to write; default reports/<run>.pdf")] = None,
+    as_json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Write tables, curves and the PDF of a run again from its files."""
     from harness.commands.inspect import report_command
 
-    report_command(run, results, out)
+    report_command(run, results, out, as_json)
 
 
 objectives_app = _sub_app("objectives", "List, show and check objectives.")
@@ -274,24 +277,75 @@ def push(
     to: Annotated[Path | None, _path_option("Write the folder here.")] = None,
     repo: Annotated[str | None, typer.Option(help="Repository on the hub: OWNER/NAME")] = None,
     upload: Annotated[bool, typer.Option("--upload", help="Upload, as a private repository.")] = False,
+    merged: Annotated[
+        bool,
+        typer.Option("--merged", help="The whole model too, base with adapter merged, in merged/ beside the adapter."),
+    ] = False,
+    mirror: Annotated[str | None, typer.Option(help="Folder used in place of the hub, for the base of --merged.")] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own Python code here.")
+    ] = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Package a trained adapter with its model card, in peft's format. Shows what it would upload; uploads with --upload only."""
-    from harness.commands.push import push_command
+    from harness.commands.push import PushRequest, push_command
 
-    push_command(run, objective, seed, iteration, to, repo, upload, results)
+    push_command(PushRequest(run, objective, seed, iteration, to, repo, upload, merged, mirror, trust_remote_code), results)
 
 
 @app.command()
 def trace(
     run: Annotated[str, typer.Argument(help="Run name or folder.")],
     example_id: Annotated[str, typer.Argument(help="An example's id, or the beginning of it.")],
+    as_json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Follow one example: its row, its samples, their scores and the steps that used it."""
-    from harness.commands.inspect import trace_command
+    """Follow one example: its row, its samples, their log-probabilities and the steps that used it."""
+    from harness.commands.trace import trace_command
 
-    trace_command(run, example_id, results)
+    trace_command(run, example_id, results, as_json)
+
+
+@app.command()
+def prune(
+    run: Annotated[str, typer.Argument(help="Run name or folder.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it nothing is.")] = False,
+    keep_adapters: Annotated[
+        bool, typer.Option("--keep-adapters", help="Keep the trained adapters: the run can still be extended, pushed, sampled.")
+    ] = False,
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Delete what no table and no report needs: adapters, samples, raw evaluations, half-written attempts."""
+    from harness.commands.prune import prune_command
+
+    raise typer.Exit(prune_command(run, results, yes, keep_adapters))
+
+
+@app.command()
+def sample(
+    run: Annotated[str, typer.Argument(help="Run name or folder.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CHECKPOINT... [PROMPT]",
+            help="space@4 (iteration 4), space (the last), space/seed-1@4, initial; several answer side by side. "
+            "The prompt comes last; without one it is read from standard input.",
+        ),
+    ],
+    count: Annotated[int, typer.Option("--number", "-n", min=1, max=1000, help="Answers of each.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; the same seed gives the same answers.")] = 0,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature, above 0; default: the run's.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of an answer; default: the run's.")] = None,
+    mirror: Annotated[str | None, typer.Option(help="Folder used in place of the hub.")] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own Python code here.")
+    ] = False,
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Let trained checkpoints answer a prompt, in the run's own template and with its generation settings."""
+    from harness.commands.sample import SampleOptions, sample_command
+
+    sample_command(run, words, SampleOptions(count, seed, temperature, max_new_tokens, mirror, trust_remote_code), results)
 
 
 def _run_app() -> int:
