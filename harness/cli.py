@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.commands.help import Commands, CommandWithSettings
+from harness.commands.run_app import MergedOption, MirrorOption, TrustOption, add_run_commands
 from harness.errors import TerminatedBySignal, UserError, unexpected_error_line
 from harness.security.escaping import escape_invisible
 from harness.security.redact import redact
@@ -277,14 +278,9 @@ def push(
     to: Annotated[Path | None, _path_option("Write the folder here.")] = None,
     repo: Annotated[str | None, typer.Option(help="Repository on the hub: OWNER/NAME")] = None,
     upload: Annotated[bool, typer.Option("--upload", help="Upload, as a private repository.")] = False,
-    merged: Annotated[
-        bool,
-        typer.Option("--merged", help="The whole model too, base with adapter merged, in merged/ beside the adapter."),
-    ] = False,
-    mirror: Annotated[str | None, typer.Option(help="Folder used in place of the hub, for the base of --merged.")] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own Python code here.")
-    ] = False,
+    merged: MergedOption = False,
+    mirror: MirrorOption = None,
+    trust_remote_code: TrustOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Package a trained adapter with its model card, in peft's format. Shows what it would upload; uploads with --upload only."""
@@ -306,46 +302,7 @@ def trace(
     trace_command(run, example_id, results, as_json)
 
 
-@app.command()
-def prune(
-    run: Annotated[str, typer.Argument(help="Run name or folder.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it nothing is.")] = False,
-    keep_adapters: Annotated[
-        bool, typer.Option("--keep-adapters", help="Keep the trained adapters: the run can still be extended, pushed, sampled.")
-    ] = False,
-    results: ResultsOption = DEFAULT_RESULTS,
-) -> None:
-    """Delete what no table and no report needs: adapters, samples, raw evaluations, half-written attempts."""
-    from harness.commands.prune import prune_command
-
-    raise typer.Exit(prune_command(run, results, yes, keep_adapters))
-
-
-@app.command()
-def sample(
-    run: Annotated[str, typer.Argument(help="Run name or folder.")],
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="CHECKPOINT... [PROMPT]",
-            help="space@4 (iteration 4), space (the last), space/seed-1@4, initial; several answer side by side. "
-            "The prompt comes last; without one it is read from standard input.",
-        ),
-    ],
-    count: Annotated[int, typer.Option("--number", "-n", min=1, max=1000, help="Answers of each.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; the same seed gives the same answers.")] = 0,
-    temperature: Annotated[float | None, typer.Option(help="Sampling temperature, above 0; default: the run's.")] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of an answer; default: the run's.")] = None,
-    mirror: Annotated[str | None, typer.Option(help="Folder used in place of the hub.")] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own Python code here.")
-    ] = False,
-    results: ResultsOption = DEFAULT_RESULTS,
-) -> None:
-    """Let trained checkpoints answer a prompt, in the run's own template and with its generation settings."""
-    from harness.commands.sample import SampleOptions, sample_command
-
-    sample_command(run, words, SampleOptions(count, seed, temperature, max_new_tokens, mirror, trust_remote_code), results)
+add_run_commands(app, ResultsOption)
 
 
 def _run_app() -> int:

@@ -22,7 +22,21 @@ def test_every_command_is_in_the_readme():
 
     readme = (ROOT / "README.md").read_text()
     names = [c.name or c.callback.__name__ for c in app.registered_commands] + [g.name for g in app.registered_groups]
-    known = ["fetch", "merge", "objectives", "push", "report", "run", "status", "study", "suites", "theory", "trace"]
+    known = [
+        "fetch",
+        "merge",
+        "objectives",
+        "prune",
+        "push",
+        "report",
+        "run",
+        "sample",
+        "status",
+        "study",
+        "suites",
+        "theory",
+        "trace",
+    ]
     assert sorted(names) == known
     assert [n for n in names if f"harness {n}" not in readme] == []
 

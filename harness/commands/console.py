@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from rich.table import Table
 
 from harness.security.console import SafeConsole
+from harness.security.redact import redact
 
 console = SafeConsole()
 
 
 def echo(text: str) -> None:
     console.print(text, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """A value for programs: JSON in ASCII, so that no text in it can act on a terminal; secrets in it are masked."""
+    print(redact(json.dumps(value, indent=2, ensure_ascii=True, default=str)))
 
 
 def echo_aside(text: str) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.commands.as_json import print_json
-from harness.commands.console import echo, echo_aside
+from harness.commands.console import echo, echo_aside, print_json
 from harness.errors import UserError, did_you_mean
 from harness.settings.paths import expand_user
 from harness.store.output_folders import check_report

@@ -59,8 +59,8 @@ def _print_plan(run: RunFolder, plan: PrunePlan, total: int, keep_adapters: bool
         "seeds begin with" + (", the trained adapters" if keep_adapters else "")
     )
     if keep_adapters:
-        echo("after it: more iterations draw and score the earlier samples again; trace shows no samples of these trials")
+        print_note("after it: more iterations draw and score the earlier samples again; trace shows no samples of these trials")
     else:
-        echo(
-            "after it: no more iterations, no push and no sample of these trials (--keep-adapters keeps these); trace shows none"
+        print_note(
+            "after it: no more iterations, no push and no sample of these trials (see --keep-adapters); trace shows what is left"
         )

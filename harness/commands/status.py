@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.commands.as_json import print_json
-from harness.commands.console import console, echo, make_table, print_note
+from harness.commands.console import console, echo, make_table, print_json, print_note
 from harness.commands.inspect import open_run
 from harness.commands.plan import format_bytes
 from harness.errors import UserError, unexpected_error_line
@@ -136,7 +135,7 @@ def _print_details(run: RunFolder, status: RunStatus) -> None:
 
     what = f"{_count(len(status.objectives), 'objective')}, {_count(len(status.seeds), 'seed')}, "
     what += f"{_count(status.iterations, 'iteration')}, suite {status.suite}"
-    echo(f"{run.root}: {status.state}; {what}; {format_bytes(status.bytes)}, last changed {status.date.replace('T', ' ')}")
+    print_note(f"{run.root}: {status.state}; {what}; {format_bytes(status.bytes)}, last changed {status.date.replace('T', ' ')}")
     table = make_table("", ("trial", *(f"iter {t}" for t in range(status.iterations))))
     table.title = None
     for trial in status.trials:
@@ -164,7 +163,7 @@ def _print_scores(status: RunStatus) -> None:
         seeds = "" if best.seeds is None else str(best.seeds)
         table.add_row(name, seeds, *(_mean_text(s) for s in (scores[0], best)), str(best.iteration), _mean_text(scores[-1]))
     console.print(table)
-    echo("±: standard error of sampling test items, not of seeds; from tables/leaderboard.csv")
+    print_note("±: standard error of sampling test items, not of seeds; from tables/leaderboard.csv")
 
 
 def _mean_text(score: MeanScore) -> str:

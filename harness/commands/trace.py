@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.analysis.trace import UNITS, Trace, TraceLine, trace_example
-from harness.commands.as_json import print_json
-from harness.commands.console import echo, print_note
+from harness.commands.console import echo, print_json, print_note
 from harness.commands.inspect import check_undamaged, open_run
 from harness.store.untrusted import explain_malformed
 

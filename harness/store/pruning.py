@@ -20,6 +20,7 @@ from harness.store.finished_phases import FinishedPhases
 from harness.store.run_folder import RunFolder
 from harness.store.small_files import (
     SHARED_UNIT,
+    drop_pruned_phases,
     has_files,
     phase_folders,
     read_small_file,
@@ -126,7 +127,9 @@ def prune(run: RunFolder, plan: PrunePlan) -> None:
     for attempt in plan.attempts:
         run.check_lock()
         shutil.rmtree(run.root / attempt, ignore_errors=True)  # gone with the trial it lay in
-    for folder in plan.trials:  # its objective's, where no other trial of it is here
+    for folder in plan.trials:
+        drop_pruned_phases(run.root, folder)
+        # its objective's folder, where no other trial of it is here
         parent = (run.root / folder).parent
         if not has_files(parent):
             shutil.rmtree(parent)

@@ -95,6 +95,11 @@ def write_pruned_phases(root: Path, trial: str, phases: list[str]) -> None:
     write_json(root / SMALL_FILES_FOLDER / f"{trial}{PRUNED_SUFFIX}", sorted({*phases, *pruned_phases(root, trial)}))
 
 
+def drop_pruned_phases(root: Path, trial: str) -> None:
+    """Forget the list, of a trial whose whole folder is gone: it is read from its small file anyway."""
+    (root / SMALL_FILES_FOLDER / f"{trial}{PRUNED_SUFFIX}").unlink(missing_ok=True)
+
+
 def has_files(folder: Path) -> bool:
     """Whether any file lies below the folder; empty folders, as a deleted phase leaves them, do not count."""
     return any(files for _, _, files in os.walk(folder))
