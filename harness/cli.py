@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.commands.help import Commands, CommandWithSettings
-from harness.commands.run_app import MergedOption, MirrorOption, TrustOption, add_run_commands
+from harness.commands.run_app import JsonOption, MergedOption, MirrorOption, TrustOption, add_run_commands
 from harness.errors import TerminatedBySignal, UserError, unexpected_error_line
 from harness.security.escaping import escape_invisible
 from harness.security.redact import redact
@@ -71,7 +71,6 @@ SettingsOption = Annotated[list[str] | None, typer.Option("--set", help="Any set
 JobsOption = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Trials at once, one process each; default: one per GPU or CPU core.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost estimate, and stop.")]
 DEFAULT_RESULTS = Path("results")
 DEFAULT_REPORTS = Path("reports")

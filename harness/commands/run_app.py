@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 MirrorOption = Annotated[str | None, typer.Option(help="Folder used in place of the hub, for the base model.")]
 TrustOption = Annotated[
     bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own Python code here, with your rights.")

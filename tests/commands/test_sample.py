@@ -64,7 +64,7 @@ def test_words_are_told_apart_and_standard_input_is_read(monkeypatch):
 
 def test_whatever_is_missing_is_one_line(played_copy, run):
     for words, said in (
-        (("span@0", "hello"), 'no objective "span" (did you mean "space"?)'),
+        (("span@0", "hello"), 'no objective "span" (did you mean "spin"?)'),
         (("spin@7", "hello"), "no adapter of a finished training; see what is complete with: harness status small"),
         (("spin/seed-x", "hello"), "seed 'x' is no number"),
         (("spin", " "), "the prompt is empty"),

@@ -83,7 +83,7 @@ def test_other_objectives_are_added_and_what_no_longer_works_is_one_line(played_
     done = run_cli_in_process(*AGAIN, "--objectives", "sft", "--iters", "1", cwd=played_copy)
     assert "plan: 3 phases to do" in done.stdout
     assert {path: raw for path, raw in snapshot(run / "initial").items() if path in shared} == shared
-    assert "of spin/seed-0 only the small files are here" in refused(played_copy, *AGAIN, "--iters", "3")
+    assert "of spin/seed-0 only the small files are here" in refused(played_copy, *AGAIN, "--objectives", "spin", "--iters", "3")
     for command in (("push", "small", "spin"), ("sample", "small", "spin", "hello")):
         assert "no adapter, only the small files of spin/seed-0 are here (it was pruned" in refused(played_copy, *command)
     example = json.loads((run / "data/train.jsonl").read_text().splitlines()[0])["id"]
