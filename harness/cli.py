@@ -20,12 +20,14 @@ from harness.commands.options import (
     DEFAULT_RESULTS,
     DryRunOption,
     JobsOption,
+    JsonOption,
     ReportsOption,
     ResultsOption,
     RunArgument,
     SettingsOption,
     path_option,
 )
+from harness.commands.run_app import MergedOption, MirrorOption, TrustOption, add_run_commands
 from harness.errors import TerminatedBySignal, UserError, unexpected_error_line
 from harness.security.escaping import escape_invisible
 from harness.security.redact import redact
@@ -126,26 +128,28 @@ def study(
 
 @app.command()
 def status(
-    run: options.OneRun = None,
+    runs: options.Runs = None,
+    as_json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Show which phases of a run are complete: trial x iteration x phase."""
-    from harness.commands.inspect import status_command
+    """List the runs, one line each; of a run that is named, every trial's phases, scores and failures, and the next command."""
+    from harness.commands.status import status_command
 
-    status_command(run, results)
+    status_command(runs or (), results, as_json)
 
 
 @app.command()
 def report(
     run: RunArgument,
     out: options.Pdf = None,
+    as_json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
     reports: ReportsOption = DEFAULT_REPORTS,
 ) -> None:
     """Write tables, curves and the PDF of a run again from its files."""
     from harness.commands.inspect import report_command
 
-    report_command(run, results, out, reports)
+    report_command(run, results, out, reports, as_json)
 
 
 @app.command()
@@ -202,24 +206,31 @@ def push(
     to: Annotated[Path | None, path_option("Write the folder here.")] = None,
     repo: Annotated[str | None, typer.Option(help="Repository on the hub: OWNER/NAME")] = None,
     upload: Annotated[bool, typer.Option("--upload", help="Upload, as a private repository.")] = False,
+    merged: MergedOption = False,
+    mirror: MirrorOption = None,
+    trust_remote_code: TrustOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Package a trained adapter with its model card, in peft's format. Shows what it would upload; uploads with --upload only."""
-    from harness.commands.push import push_command
+    from harness.commands.push import PushRequest, push_command
 
-    push_command(run, objective, seed, iteration, to, repo, upload, results)
+    push_command(PushRequest(run, objective, seed, iteration, to, repo, upload, merged, mirror, trust_remote_code), results)
 
 
 @app.command()
 def trace(
     run: RunArgument,
     example_id: Annotated[str, typer.Argument(help="An example's id, or the beginning of it.")],
+    as_json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Follow one example: its row, its samples, their scores and the steps that used it."""
-    from harness.commands.inspect import trace_command
+    """Follow one example: its row, its samples, their log-probabilities and the steps that used it."""
+    from harness.commands.trace import trace_command
 
-    trace_command(run, example_id, results)
+    trace_command(run, example_id, results, as_json)
+
+
+add_run_commands(app)
 
 
 add_listings(app)

@@ -45,7 +45,7 @@ def arm(moment, kind):
         setattr(Path, method, armed)
 
     if moment == "middle":
-        is_output = lambda path: path.suffix == ".jsonl" or path.name == "adapter_config.json"
+        is_output = lambda path: path.suffix in (".jsonl", ".gz") or path.name == "adapter_config.json"
         kill_at("open", lambda path, mode="r", *_, **__: mode[0] in "wa" and is_output(path), b'{"half": tr')
     elif moment == "before-manifest":
         kill_at("replace", lambda path, target: target.name == "manifest.json")

@@ -23,6 +23,16 @@ def print_json(value: Any) -> None:
     print(redact(json.dumps(value, indent=2, ensure_ascii=True, default=str)))
 
 
+def echo_aside(text: str) -> None:
+    """A line on standard error, beside a document on standard output."""
+    SafeConsole(stderr=True).print(text, soft_wrap=True)
+
+
+def print_note(text: str) -> None:
+    """A sentence or two for people, wrapped between words at the width of the screen."""
+    console.print(text)
+
+
 def make_table(title: str, columns: Sequence[str], right: Collection[str] = ()) -> Table:
     """An empty table without lines; the columns `right` are aligned to the right."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)

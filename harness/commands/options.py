@@ -74,9 +74,9 @@ DryRunOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 RunArgument = Annotated[str, typer.Argument(help="Run name or folder.", metavar="RUN", autocompletion=completion.runs)]
-OneRun = Annotated[
-    str | None,
-    typer.Argument(help="Run name or folder; without it, every run.", metavar="RUN", autocompletion=completion.runs),
+Runs = Annotated[
+    list[str] | None,
+    typer.Argument(help="Runs, by name or folder, each in detail.", metavar="RUN...", autocompletion=completion.runs),
 ]
 ObjectiveArgument = Annotated[
     str,

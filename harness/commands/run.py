@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -167,21 +167,21 @@ def remove_empty(new_folders: Sequence[Path]) -> None:
             folder.rmdir()
 
 
-def write_views(run: RunFolder, pdf: Path) -> dict[str, Path]:
-    """Write every view of a run, its report as `pdf`; returns their paths by label."""
+def write_views(run: RunFolder, pdf: Path, show_line: Callable[[str], None] = echo) -> dict[str, Path]:
+    """Write every view of a run, its report as `pdf`; returns their paths by label. show_line: takes notices."""
     from harness.reporting.figures.fonts import missing_glyphs_message
     from harness.reporting.report import write_report
     from harness.reporting.tables import refresh
     from harness.store.small_files import update_all_small_files
     from harness.store.untrusted import make_way
 
-    run.show_line = echo
+    run.show_line = show_line
     make_way(run)
     update_all_small_files(run.root)
     refresh(run.root)
     report_path = write_report(run.root, pdf)
     if note := missing_glyphs_message(report_path.with_suffix(".html").read_text(encoding="utf-8"), f"harness report {run.name}"):
-        echo(f"note    {note}")
+        show_line(f"note    {note}")
     curves = run.root / "plots" / "stability_curves.png"
     return {
         "tables": run.root / "tables" / "leaderboard.md",

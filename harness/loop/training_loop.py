@@ -124,9 +124,18 @@ class TrainingLoop:
         self.runner.lookup(Evaluate(self._initial_policy(context.config.seeds[0])))
 
     def pending_trials(self) -> list[Trial]:
-        """All trials but those of which only the small files are here: these are finished (see `planning.remaining`)."""
+        """All but the finished trials of which only small files, or these and adapters, are here (see `planning.remaining`)."""
         finished_phases = FinishedPhases(self.root)
-        return [trial for trial in self.trials if not finished_phases.only_small_file(trial.name)]
+        return [
+            trial
+            for trial in self.trials
+            if not finished_phases.only_small_file(trial.name)
+            and not (finished_phases.pruned_phases(trial.name) and self._is_finished(trial, finished_phases))
+        ]
+
+    def _is_finished(self, trial: Trial, finished_phases: FinishedPhases) -> bool:
+        iterations = planned_iterations(self.runner.context, trial)
+        return all(finished_phases.is_finished(phase.folder) for iteration in iterations for phase in phases_of(iteration))
 
     def refresh(self) -> None:
         """Redraw tables and figures, at most so often that it takes a tenth of the run's time."""

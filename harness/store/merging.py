@@ -159,7 +159,9 @@ class MergePlan:
                 f"{source_root}: of {trial} it has {only_in_source[0]} and {root} has {min(only_in_target)}; "
                 "neither is a prefix of the other"
             )
-        source_has_folder, target_has_folder = self.source.has_folder(trial), self.target.has_folder(trial)
+        # Of a trial of which the adapters alone were kept, the small file has everything that can be compared.
+        source_has_folder = self.source.has_folder(trial) and not self.source.pruned_phases(trial)
+        target_has_folder = self.target.has_folder(trial)
         if target_has_folder and only_in_source and not source_has_folder:
             raise UserError(
                 f"{source_root}: of {trial} it has small files alone, and {root} a folder with fewer phases; "

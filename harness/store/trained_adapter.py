@@ -6,9 +6,16 @@ from pathlib import Path
 
 from harness.errors import UserError, did_you_mean
 from harness.files import MANIFEST
+from harness.records import INITIAL
 from harness.store.adapter_files import ADAPTER_FILE
 from harness.store.finished_phases import FinishedPhases
 from harness.store.run_folder import RunFolder
+
+
+def initial_adapter(run: RunFolder, seed: int) -> Path | None:
+    """The adapter that every trial of a seed starts from, where the run holds it."""
+    folder = run.root / INITIAL / f"seed-{seed}" / "adapter"
+    return folder if (folder / MANIFEST).is_file() else None
 
 
 def find_adapter(run: RunFolder, label: str, seed: int | None, iteration: int | None) -> tuple[Path, int, int]:
@@ -24,7 +31,8 @@ def find_adapter(run: RunFolder, label: str, seed: int | None, iteration: int | 
     has_adapter = (folder / ADAPTER_FILE).is_file()
     if not has_adapter and FinishedPhases(run.root).only_small_file(trial):
         raise UserError(
-            f"{folder}: no adapter, only the small files of {trial} are here; push it from the machine that trained it"
+            f"{folder}: no adapter, only the small files of {trial} are here (it was pruned, or never copied); go to the machine "
+            "that trained it"
         )
     if not has_adapter or not (folder.parent / MANIFEST).is_file():
         raise UserError(

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from harness.errors import UserError
-from harness.files import write_json, write_jsonl
+from harness.files import write_json, write_packed_jsonl
 from harness.loop.benchmark import EvalOptions
 from harness.loop.costs import Cost, Sizes, Throughput
 from harness.loop.phases.phase import Phase
@@ -67,7 +67,7 @@ class Evaluate(Phase):
         write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in result.records]})
         write_json(draft.path / benchmark.raw_name, result.raw)
         for task, samples in result.samples.items():
-            write_jsonl(draft.path / f"samples_{task}.jsonl", samples)
+            write_packed_jsonl(draft.path / f"samples_{task}.jsonl", samples)
         write_json(draft.path / "items.json", result.items)
         draft.counts.update(items=sum(r.n for r in result.records), prompt_hash=result.prompt_hash)
 
