@@ -224,7 +224,7 @@ def trace(
     as_json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Follow one example: its row, its samples, their log-probabilities and the steps that used it."""
+    """Follow one example: its row, its samples, how likely they are and the steps that used it."""
     from harness.commands.trace import trace_command
 
     trace_command(run, example_id, results, as_json)

@@ -9,7 +9,9 @@ import typer
 
 from harness.commands.options import DEFAULT_RESULTS, ResultsOption, RunArgument
 
-MirrorOption = Annotated[str | None, typer.Option(help="Folder used in place of the hub, for the base model.")]
+MirrorOption = Annotated[
+    str | None, typer.Option(help="Folder used in place of the hub, for the base model.", envvar="HARNESS_MIRROR")
+]
 TrustOption = Annotated[
     bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own Python code here, with your rights.")
 ]

@@ -114,7 +114,7 @@ def base_of_run(run: RunFolder, mirror: str | None, trust_remote_code: bool, gen
     config = recorded_config(run, generation, trust_remote_code)
     if config.world != "language":
         raise UserError(f"{run.root}: of the world {config.world!r}; only checkpoints of the world of text answer prompts")
-    folder = find_mirror(mirror or config.mirror)
+    folder = find_mirror(config if mirror is None else config.model_copy(update={"mirror": mirror}))
     if folder is not None:
         go_offline()
     return Base(config, folder, record.get("base_commit"), template_date(run), record["base_digest"])
