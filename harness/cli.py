@@ -71,6 +71,7 @@ JobsOption = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Trials at once, one process each; default: one per GPU or CPU core.")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost estimate, and stop.")]
+ReportToOption = Annotated[str | None, typer.Option(help="Trackers to log to, comma-separated: tensorboard,wandb,trackio,mlflow")]
 DEFAULT_RESULTS = Path("results")
 DEFAULT_REPORTS = Path("reports")
 
@@ -108,6 +109,7 @@ def run(
     recompute: Annotated[
         bool | None, typer.Option("--recompute", help="Set aside what is damaged or of another format, and compute it again.")
     ] = None,
+    report_to: ReportToOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Run objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
@@ -117,7 +119,7 @@ def run(
         "objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite, "data.source": data,
         "model.path": model, "data.max_examples": max_examples, "data.prompt_column": prompt_column,
         "data.response_column": response_column, "mirror": mirror, "model.trust_remote_code": trust_remote_code,
-        "recompute": recompute,
+        "recompute": recompute, "report_to": report_to,
     }  # fmt: skip
     output = Output(results, reports, dry_run, jobs)
     raise typer.Exit(run_command(recipe, settings or (), _given(overrides), name, output))
@@ -141,6 +143,7 @@ def study(
     results: ResultsOption = DEFAULT_RESULTS,
     reports: ReportsOption = DEFAULT_REPORTS,
     jobs: JobsOption = None,
+    report_to: ReportToOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Run a prepared study, or list them. Repeat to resume; phases that other runs have finished are reused."""
@@ -149,7 +152,8 @@ def study(
 
     if name is None:
         return list_studies()
-    overrides = _given({"objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite})
+    typed = {"objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite, "report_to": report_to}
+    overrides = _given(typed)
     arguments = StudyArguments(overrides, settings or (), recipe, validation, tuned_by)
     raise typer.Exit(study_command(name, arguments, Output(results, reports, dry_run, jobs)))
 
@@ -169,12 +173,13 @@ def status(
 def report(
     run: Annotated[str, typer.Argument(help="Run name or folder.")],
     out: Annotated[Path | None, _path_option("PDF to write; default reports/<run>.pdf")] = None,
+    report_to: ReportToOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Write tables, curves and the PDF of a run again from its files."""
     from harness.commands.inspect import report_command
 
-    report_command(run, results, out)
+    report_command(run, results, out, report_to)
 
 
 objectives_app = _sub_app("objectives", "List, show and check objectives.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -18,17 +19,18 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_
 from harness.errors import UserError
 from harness.records import digest
 from harness.security.redact import redact
-from harness.settings.numbers import iter_leaves, iter_text, parse_number, storage_problem
+from harness.settings.numbers import iter_leaves, iter_text, storage_problem
 from harness.settings.plugins import find_plugin
+from harness.settings.recipe_files import Recipe, read_recipe
 from harness.settings.renamed_keys import RENAMED_KEYS, rename_keys
 from harness.settings.section import Section, setting
-from harness.settings.toml_files import find_toml, parse_toml_value, read_toml, set_nested, setting_source
+from harness.settings.toml_files import find_toml, set_nested, setting_source
+from harness.settings.typed_options import CLI_OPTIONS, parse_seeds, parse_setting
 from harness.settings.validation import error_key, format_error, relevant_error
 
 T = TypeVar("T")
 # Far above what any run needs; they keep a typing error from filling the memory or never ending.
 MAX_COUNT = 1_000_000
-MAX_KEY_CHARS = 1_000
 MAX_TEXT_CHARS = 1_000_000  # `objectives` is bounded by harness/planning/plan_size.py
 DEFAULT_RECIPE = "lab"
 IDENTITY_SECTIONS = ("model", "lora", "data", "generation", "training", "probe")
@@ -36,6 +38,7 @@ UNTYPED_PREFIXES = ("data.template_arguments.", "objective.")  # passed on as th
 Scheduled = float | Annotated[list[float], Field(min_length=1)]
 BackendName = Annotated[str, AfterValidator(lambda name: find_plugin("backend", name).name)]
 Arithmetic = Literal["dtype", "bfloat16 products"]
+Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow"]
 Epochs = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 # Arguments of transformers' apply_chat_template itself, not of the template.
 RESERVED_TEMPLATE_ARGUMENTS = (
@@ -193,13 +196,35 @@ class RunConfig(Section):
     objective: dict[str, dict[str, Any]] = setting({}, "per objective: its hyper-parameters, and `training` settings of its own")
     mirror: str | None = setting(None, "folder used in place of the hub")
     recompute: bool = setting(False, "set damaged phases aside and compute them again")
+    report_to: list[Tracker] = setting([], "trackers that scores and training curves are logged to; see docs/trackers.md")
     share: bool = setting(False, "reuse phases that other runs in the same folder made from equal inputs")
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> the option it was given with
-    _recipe_tree: dict[str, Any] = PrivateAttr(default_factory=dict)  # what the recipe's file says
+    _recipe: Recipe | None = PrivateAttr(default=None)  # what the recipe's file says
+    _folders: dict[str, Path] = PrivateAttr(default_factory=dict)  # dotted key -> the folder in which its paths start
+    _written: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> a path as the recipe has it
 
     def source_of(self, key: str) -> str:
-        """Where a setting's value comes from: the command line's option, else the recipe's file with the line."""
+        """Where a setting's value comes from: the command line's option, else the recipe's file, or its base's, with the line."""
         return setting_source(key, self._sources, find_toml("recipes", self.recipe))
+
+    def folder_of(self, key: str) -> Path | None:
+        """The folder in which paths of a setting start: its recipe's; None for the working directory."""
+        return self._folders.get(key)
+
+    def recorded(self) -> dict[str, Any]:
+        """All settings as run.json keeps them: a recipe's paths as they are written, wherever its folder is now."""
+        tree = self.model_dump()
+        for key, text in self._written.items():
+            section, _, name = key.rpartition(".")
+            (tree[section] if section else tree)[name] = text
+        return tree
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _split_trackers(cls, value: Any) -> Any:
+        """Names as a list, or comma-separated as they are typed; each once."""
+        names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+        return list(dict.fromkeys(names)) if isinstance(names, list) and all(isinstance(n, str) for n in names) else names
 
     @field_validator("seeds")
     @classmethod
@@ -211,6 +236,10 @@ class RunConfig(Section):
     def identity(self) -> dict[str, Any]:
         """The settings that all trials share and that change results; what merely extends or speeds up a run is left out."""
         identity = {section: getattr(self, section).identity_fields() for section in IDENTITY_SECTIONS}
+        for key, text in self._written.items():
+            section, _, name = key.partition(".")
+            if section in identity:
+                identity[section][name] = text
         if self.world != "language":  # older runs record none
             identity["world"] = {"name": self.world}
         for old, new in RENAMED_KEYS.items():  # run folders keep the names that they began with
@@ -224,7 +253,9 @@ class RunConfig(Section):
     def default_run_name(self) -> str:
         """The recipe's name when its shared settings are untouched, else with a digest of them behind it."""
         stem = Path(self.recipe).stem
-        recipe_config = validate_config(self._recipe_tree, find_toml("recipes", self.recipe), {})
+        assert self._recipe is not None
+        recipe_config = validate_config(self._recipe.tree, self._recipe.path, {})
+        recipe_config._written = dict(self._recipe.written)
         return stem if self.identity() == recipe_config.identity() else f"{stem}-{self.identity_digest()[:8]}"
 
 
@@ -238,33 +269,24 @@ def scheduled(value: T | Sequence[T], iteration: int) -> T:
     return values[min(iteration, len(values) - 1)]
 
 
-# Options of the command line by the setting they set.
-CLI_OPTIONS = {
-    "objectives": "--objectives", "iterations": "--iters", "seeds": "--seeds", "evaluation.suite": "--suite",
-    "data.source": "--data", "data.max_examples": "--max-examples",
-    "data.prompt_column": "--prompt-column", "data.response_column": "--response-column",
-    "model.path": "--model", "model.trust_remote_code": "--trust-remote-code",
-    "mirror": "--mirror", "recompute": "--recompute",
-}  # fmt: skip
-
-
 def load_config(
     recipe: str,
     settings: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
     sources: Mapping[str, str] | None = None,
+    folders: Mapping[str, Path] | None = None,
 ) -> RunConfig:
     """The validated configuration of a recipe (name or path), of `--set key=value` items and of overrides by dotted key.
 
-    sources: dotted key (or "recipe") -> where an override comes from, if not from its own option. Raises UserError.
+    sources: dotted key (or "recipe") -> where an override comes from, if not from its own option. folders: dotted key -> the
+    folder in which an override's paths start, if not in the working directory. Raises UserError.
     """
     overrides, sources = dict(overrides or {}), sources or {}
-    path = find_toml("recipes", recipe, sources.get("recipe", "--recipe"))
-    tree = read_toml(path)
-    recipe_tree = {**copy.deepcopy(tree), "recipe": recipe}
+    given = read_recipe(recipe, sources.get("recipe", "--recipe"))
+    path, tree = given.path, copy.deepcopy(given.tree)
     source_by_key: dict[str, str] = {}
     for item in settings:
-        key, value = _parse_setting(item)
+        key, value = parse_setting(item)
         if repeated := next((other for other in source_by_key if f"{other}.".startswith(f"{key}.")), None):
             raise UserError(f"--set {key}: {repeated} is given twice; leave one out")
         set_nested(tree, key, value, source_by_key, path)
@@ -281,32 +303,19 @@ def load_config(
         if key in source_by_key:
             other = "leave one out" if source == option else f"type {option} in place of --set"
             raise UserError(f"{source_by_key[key]}: is given by {source} too; {other}")
-        set_nested(tree, key, _parse_seeds(value, source) if key == "seeds" else value, source_by_key, path)
+        set_nested(tree, key, parse_seeds(value, source) if key == "seeds" else value, source_by_key, path)
         source_by_key[key] = source
     config = validate_config(tree, path, source_by_key)
-    config._recipe_tree = recipe_tree
+    config._recipe = replace(given, tree={**given.tree, "recipe": recipe})
+    config._written = {key: text for key, text in given.written.items() if not _is_set(key, source_by_key)}
+    recipe_folders = {key: file.parent for key, file in given.files.items() if not _is_set(key, source_by_key)}
+    config._folders = {**recipe_folders, **(folders or {})}
     return config
 
 
-def _parse_setting(item: str) -> tuple[str, Any]:
-    """Key and value of an item of `--set`."""
-    key, separator, text = item.partition("=")
-    key = key.strip()
-    if not separator or not key:
-        raise UserError(f"--set {item}: expected key=value, for example --set training.lr=1e-4")
-    if len(key) > MAX_KEY_CHARS:
-        raise UserError(f"--set {key[:80]}...: a key of {len(key):,} characters; the longest allowed has {MAX_KEY_CHARS:,}")
-    return key, parse_toml_value(text.strip())
-
-
-def _parse_seeds(seeds: Any, source: str) -> Any:
-    """The numbers of a text such as 0,1,2."""
-    if not isinstance(seeds, str):
-        return seeds
-    numbers = [parse_number(part) for part in seeds.split(",")]
-    if not all(isinstance(number, int) for number in numbers):
-        raise UserError(f"{source} {seeds}: expected whole numbers, comma-separated, for example 0,1,2")
-    return numbers
+def _is_set(key: str, source_by_key: Mapping[str, str]) -> bool:
+    """Whether an option sets the key or its section."""
+    return any(f"{key}.".startswith(f"{set_key}.") for set_key in source_by_key)
 
 
 def validate_config(tree: Mapping[str, Any], path: Path, source_by_key: Mapping[str, str]) -> RunConfig:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from harness.commands.console import console, echo
+from harness.commands.track import log_to_trackers, parse_trackers
 from harness.errors import DamagedError, OtherFormatError, UserError, did_you_mean, unexpected_error_line
 from harness.settings.paths import expand_user
 from harness.store.finished_phases import FinishedPhases
@@ -33,8 +34,9 @@ def open_run(run: str, results: Path) -> RunFolder:
     raise UserError(f'no run "{run}" in {results}{did_you_mean(run, known)}')
 
 
-def report_command(run: str, results: Path, pdf: Path | None) -> None:
+def report_command(run: str, results: Path, pdf: Path | None, report_to: str | None = None) -> None:
     run_folder = open_run(run, results)
+    trackers = parse_trackers(report_to) if report_to is not None else []
     pdf = pdf or Path("reports") / f"{run_folder.name}.pdf"
     check_report(pdf, "--out", run_folder.root)
     with run_folder.lock(echo), explain_malformed(run_folder.root):
@@ -42,6 +44,8 @@ def report_command(run: str, results: Path, pdf: Path | None) -> None:
 
         for label, path in write_views(run_folder, pdf).items():
             echo(f"{label:<8}{path}")
+        if problem := log_to_trackers(run_folder, trackers, echo):
+            raise UserError(problem)
 
 
 def status_command(run: str | None, results: Path) -> None:

@@ -23,7 +23,8 @@ from harness.loop.trials import Trial, initial_adapter_folder, training_settings
 from harness.planning.preflight import check_objectives
 from harness.planning.remaining import remaining_phases
 from harness.planning.request import RunRequest
-from harness.planning.unchanged import check_unchanged
+from harness.planning.source_digests import source_digests
+from harness.planning.unchanged import check_same_base, check_unchanged
 from harness.progress import Reporter
 from harness.security.redact import redact, redact_command
 from harness.settings.paths import PACKAGE
@@ -91,6 +92,7 @@ def build_loop(
     base_commit = (run.record() or {}).get("base_commit")
     date = template_date(run)
     policy = world.load_policy(config, mirror, base_commit, date)
+    check_same_base(run, config, policy.base_digest)
     checkpointing = any(training_settings(config, variant).gradient_checkpointing for variant in variants)
     world.check_policy(config, policy, benchmark, checkpointing)
     data = world.load_examples(config, policy, mirror)
@@ -143,7 +145,8 @@ def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[
         "command": redact_command(["harness", *sys.argv[1:]]),
         "passed": {key: redactors.get(type(value), lambda value: value)(value) for key, value in request.options.items()},
         "identity": config.identity(),
-        "config": config.model_dump(),
+        "config": config.recorded(),
+        "sources": source_digests(config),
         "iterations": max(config.iterations, previous.get("iterations", 0)),
         "seeds": sorted({*config.seeds, *previous.get("seeds", [])}),
         "variants": {**previous.get("variants", {}), **variant_records},
@@ -181,6 +184,7 @@ def describe_variant(variant: Variant, iterations: int) -> dict[str, Any]:
         "params": dict(variant.params),
         "training": dict(variant.training),
         "examples": variant.examples,
+        **({"shown_as": variant.shown_as} if variant.shown_as else {}),
         "resolved": [dataclasses.asdict(o) for o in objectives],
         "needs": [dataclasses.asdict(o.needs) for o in objectives],
     }

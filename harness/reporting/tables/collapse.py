@@ -50,7 +50,7 @@ def collapse_table(results: RunResults) -> Frame:
                     drop = ScoreDrop(float(curve[t - 1] - curve[t]), float(np.hypot(error[t - 1], error[t])))
                 found = [*detect(initial, measurements_by_key.get(key, {}), summary, drop), *history.findings(objective, seed, t)]
                 for finding in found:
-                    source = f"{objective}/seed-{seed}/iteration-{t}"
+                    source = f"{results.record['variants'][objective]['folder']}/seed-{seed}/iteration-{t}"
                     rows.append((*key, finding.name, finding.evidence, finding.value, finding.bound, source))
     return pd.DataFrame(rows, columns=COLUMNS)
 
