@@ -79,7 +79,7 @@ DEFAULT_REPORTS = Path("reports")
 @app.command(cls=CommandWithSettings)
 def run(
     objectives: Annotated[
-        str | None, typer.Option(help="Variants, comma-separated: space,spin:beta=0.5:history=0,./mine.py")
+        str | None, typer.Option(help="Variants, comma-separated: 'space,spin:beta=0.5 as \"SPIN, beta 0.5\",./mine.py'")
     ] = None,
     iters: Annotated[int | None, typer.Option(help="Iterations to train; more than before extends the run.")] = None,
     seeds: SeedsOption = None,

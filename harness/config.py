@@ -204,8 +204,11 @@ class RunConfig(Section):
     _written: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> a path as the recipe has it
 
     def source_of(self, key: str) -> str:
-        """Where a setting's value comes from: the command line's option, else the recipe's file, or its base's, with the line."""
+        """Where a setting's value comes from: the command line's option, else the recipe's file or its base's, with the line."""
         return setting_source(key, self._sources, find_toml("recipes", self.recipe))
+
+    def is_typed(self, key: str) -> bool:
+        return key in self._sources
 
     def folder_of(self, key: str) -> Path | None:
         """The folder in which paths of a setting start: its recipe's; None for the working directory."""
@@ -222,7 +225,6 @@ class RunConfig(Section):
     @field_validator("report_to", mode="before")
     @classmethod
     def _split_trackers(cls, value: Any) -> Any:
-        """Names as a list, or comma-separated as they are typed; each once."""
         names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
         return list(dict.fromkeys(names)) if isinstance(names, list) and all(isinstance(n, str) for n in names) else names
 

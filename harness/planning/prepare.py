@@ -20,6 +20,7 @@ from harness.loop.phases.data import commit_data
 from harness.loop.plan import plan_phases
 from harness.loop.training_loop import TrainingLoop
 from harness.loop.trials import Trial, initial_adapter_folder, training_settings
+from harness.planning.disk import check_disk
 from harness.planning.preflight import check_objectives
 from harness.planning.remaining import remaining_phases
 from harness.planning.request import RunRequest
@@ -57,6 +58,7 @@ def prepare_run(request: RunRequest, run: RunFolder, reporter: Reporter) -> Trai
     loop = build_loop(
         request, run, reporter, ping_judge=any(phase.kind == "evaluate" for phase in to_do), rewrite_data=bool(to_do)
     )
+    check_disk(run, to_do, loop.runner.context.policy)
     for line in preflight_notes(loop):
         reporter.show_line(line)
     if (line := continued_run_warning(loop)) is not None:

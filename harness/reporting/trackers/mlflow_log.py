@@ -26,13 +26,14 @@ def _address(folder: Path) -> str:
 
 
 def place(folder: Path, run: str) -> str:
-    return f"mlflow ui --backend-store-uri {_address(folder)}"
+    allowed = "MLFLOW_ALLOW_FILE_STORE=true " if _address(folder).startswith("file:") else ""
+    return f"{allowed}mlflow ui --backend-store-uri {_address(folder)}"
 
 
 def log_trial(folder: Path, run: str, trial: TrialSeries, run_id: str | None) -> str:
     keep_default("MLFLOW_ALLOW_FILE_STORE", "true")
-    from mlflow.entities import Metric, Param
-    from mlflow.tracking import MlflowClient
+    from mlflow.entities import Metric, Param  # pyright: ignore
+    from mlflow.tracking import MlflowClient  # pyright: ignore
 
     client = MlflowClient(tracking_uri=_address(folder))
     if run_id is None:

@@ -16,7 +16,7 @@ from harness.files import read_json, write_json
 from harness.reporting.trackers.series import TrialSeries, read_series
 
 TRACKERS_FOLDER = "trackers"  # beside the run folders: what libraries write there (links, databases) is no part of a run
-LOGGED_FILE = "logged.json"
+LOGGED_FOLDER = "logged"  # in it; per tracker and run: id of the tracker's run and phases logged, by trial
 
 # Log the chunks of a trial to a tracker's run, a new one where the id is None; returns its id. See tensorboard.py.
 LogTrial = Callable[[Path, str, TrialSeries, "str | None"], str]
@@ -40,7 +40,6 @@ def publish(root: Path, names: Sequence[str], live: bool = False) -> dict[str, s
             continue
         folder = root.absolute().parent / TRACKERS_FOLDER / name
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             with _quiet():
                 _log_missing(module.log_trial, folder, root.name, series)
             places[name] = module.place(folder, root.name)
@@ -55,15 +54,17 @@ def publish(root: Path, names: Sequence[str], live: bool = False) -> dict[str, s
 
 def _log_missing(log_trial: LogTrial, folder: Path, run: str, series: Sequence[TrialSeries]) -> None:
     """A trial's phases are noted as logged right behind each call: a command that is killed in between repeats one call."""
-    path = folder / run / LOGGED_FILE
-    logged: dict[str, Any] = read_json(path) if path.is_file() else {}
+    path = folder.parent / LOGGED_FOLDER / folder.name / f"{run}.json"
+    logged: dict[str, Any] = read_json(path) if path.is_file() and folder.is_dir() else {}
+    folder.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     for trial in series:
         entry = logged.get(trial.id, {"run": None, "phases": []})
         chunks = tuple(chunk for chunk in trial.chunks if chunk.key not in entry["phases"])
         if chunks:
-            run_id = log_trial(folder, run, replace(trial, chunks=chunks), entry["run"])
+            num_logged = sum(len(chunk.by_step()) for chunk in trial.chunks if chunk not in chunks)
+            run_id = log_trial(folder, run, replace(trial, chunks=chunks, num_logged=num_logged), entry["run"])
             logged[trial.id] = {"run": run_id, "phases": [*entry["phases"], *(chunk.key for chunk in chunks)]}
-            path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, logged)
 
 

@@ -51,12 +51,14 @@ class Chunk:
 
 @dataclass(frozen=True)
 class TrialSeries:
-    """One trial. id: its folder in the run; name: as it is shown; settings: flat, for the tracker's own table of runs."""
+    """One trial. id: its folder in the run; name: as it is shown; settings: flat, for the tracker's own table of runs.
+    num_logged: steps of chunks that the tracker has already."""
 
     id: str
     name: str
     settings: dict[str, Any]
     chunks: tuple[Chunk, ...]
+    num_logged: int = 0
 
 
 def read_series(root: Path) -> Iterator[TrialSeries]:

@@ -37,9 +37,9 @@ def log_trial(folder: Path, run: str, trial: TrialSeries, run_id: str | None) ->
 
 def _events(chunk: Chunk) -> bytes:
     """The records of an event file: its version, then an event per step."""
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.record_writer import RecordWriter
+    from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore
+    from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore
+    from tensorboard.summary.writer.record_writer import RecordWriter  # pyright: ignore
 
     buffer, now = io.BytesIO(), time.time()
     writer = RecordWriter(buffer)

@@ -26,7 +26,7 @@ def place(folder: Path, run: str) -> str:
 def log_trial(folder: Path, run: str, trial: TrialSeries, run_id: str | None) -> str:
     """run_id: the name of trackio's run, which has to be unique in its project."""
     keep_default("TRACKIO_DIR", str(folder))
-    import trackio
+    import trackio  # pyright: ignore
 
     run_id = run_id or f"{run}, {trial.name} ({uuid.uuid4().hex[:6]})"
     tracker_run = trackio.init(
@@ -36,5 +36,5 @@ def log_trial(folder: Path, run: str, trial: TrialSeries, run_id: str | None) ->
     for chunk in trial.chunks:
         for step, values in chunk.by_step().items():
             tracker_run.log({chunk.axis: step, **values}, step=step)
-    tracker_run.finish()
+    trackio.finish()
     return run_id

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 from harness.reporting.trackers.series import TrialSeries
 
@@ -16,7 +17,7 @@ PROJECT = "selfplay-harness"
 MODES = ("online", "offline", "disabled", "shared")
 
 
-def _mode() -> str:
+def _mode() -> Any:
     mode = os.environ.get("WANDB_MODE", "")
     return mode if mode in MODES else "offline"
 
@@ -31,7 +32,7 @@ def place(folder: Path, run: str) -> str:
 
 
 def log_trial(folder: Path, run: str, trial: TrialSeries, run_id: str | None) -> str:
-    import wandb
+    import wandb  # pyright: ignore
 
     run_id = run_id or uuid.uuid4().hex
     (folder / run).mkdir(parents=True, exist_ok=True)
@@ -45,8 +46,10 @@ def log_trial(folder: Path, run: str, trial: TrialSeries, run_id: str | None) ->
     tracker_run.define_metric("optimizer_step")
     tracker_run.define_metric("*", step_metric="iteration")
     tracker_run.define_metric("training/*", step_metric="optimizer_step")
+    number = trial.num_logged  # wandb's own step, which must go on where an earlier command ended
     for chunk in trial.chunks:
         for step, values in chunk.by_step().items():
-            tracker_run.log({chunk.axis: step, **values})
+            tracker_run.log({chunk.axis: step, **values}, step=number)
+            number += 1
     tracker_run.finish()
     return run_id
