@@ -84,6 +84,7 @@ def run(
     reports: ReportsOption = DEFAULT_REPORTS,
     jobs: JobsOption = None,
     recompute: options.Recompute = None,
+    report_to: options.ReportTo = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Run objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
@@ -93,7 +94,7 @@ def run(
         "objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite, "data.source": data,
         "model.path": model, "data.max_examples": max_examples, "data.prompt_column": prompt_column,
         "data.response_column": response_column, "mirror": mirror, "model.trust_remote_code": trust_remote_code,
-        "recompute": recompute,
+        "recompute": recompute, "report_to": report_to,
     }  # fmt: skip
     output = Output(results, reports, dry_run, jobs)
     raise typer.Exit(run_command(recipe, settings or (), _given(overrides), name, output))
@@ -113,6 +114,7 @@ def study(
     results: ResultsOption = DEFAULT_RESULTS,
     reports: ReportsOption = DEFAULT_REPORTS,
     jobs: JobsOption = None,
+    report_to: options.ReportTo = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Run a prepared study, or list them. Repeat to resume; phases that other runs have finished are reused."""
@@ -121,7 +123,8 @@ def study(
 
     if name is None:
         return list_studies()
-    overrides = _given({"objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite})
+    typed = {"objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite, "report_to": report_to}
+    overrides = _given(typed)
     arguments = StudyArguments(overrides, settings or (), recipe, validation, tuned_by)
     raise typer.Exit(study_command(name, arguments, Output(results, reports, dry_run, jobs)))
 
@@ -143,13 +146,14 @@ def report(
     run: RunArgument,
     out: options.Pdf = None,
     as_json: JsonOption = False,
+    report_to: options.ReportTo = None,
     results: ResultsOption = DEFAULT_RESULTS,
     reports: ReportsOption = DEFAULT_REPORTS,
 ) -> None:
     """Write tables, curves and the PDF of a run again from its files."""
     from harness.commands.inspect import report_command
 
-    report_command(run, results, out, reports, as_json)
+    report_command(run, results, out, reports, as_json, report_to)
 
 
 @app.command()

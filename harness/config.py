@@ -11,6 +11,7 @@ import copy
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -21,10 +22,11 @@ from harness.records import digest
 from harness.security.redact import redact
 from harness.settings.numbers import iter_leaves, iter_text, storage_problem
 from harness.settings.plugins import find_plugin
+from harness.settings.recipe_files import Recipe, read_recipe
 from harness.settings.renamed_keys import RENAMED_KEYS, rename_keys
 from harness.settings.section import Section, setting
-from harness.settings.toml_files import find_toml, get_nested, is_given, read_toml, set_nested, setting_source
-from harness.settings.typed import parse_seeds, parse_setting
+from harness.settings.toml_files import find_toml, get_nested, is_given, set_nested, setting_source
+from harness.settings.typed_options import CLI_OPTIONS, parse_seeds, parse_setting
 from harness.settings.user_config import MIRROR_VARIABLE, fill_in, read_user_config, short_place
 from harness.settings.validation import error_key, format_error, relevant_error
 
@@ -38,6 +40,7 @@ UNTYPED_PREFIXES = ("data.template_arguments.", "objective.")  # passed on as th
 Scheduled = float | Annotated[list[float], Field(min_length=1)]
 BackendName = Annotated[str, AfterValidator(lambda name: find_plugin("backend", name).name)]
 Arithmetic = Literal["dtype", "bfloat16 products"]
+Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow"]
 Epochs = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 # Arguments of transformers' apply_chat_template itself, not of the template.
 RESERVED_TEMPLATE_ARGUMENTS = (
@@ -195,21 +198,47 @@ class RunConfig(Section):
     objective: dict[str, dict[str, Any]] = setting({}, "per objective: its hyper-parameters, and `training` settings of its own")
     mirror: str | None = setting(None, "folder used in place of the hub")
     recompute: bool = setting(False, "set damaged phases aside and compute them again")
+    report_to: list[Tracker] = setting([], "trackers that scores and training curves are logged to; see docs/trackers.md")
     share: bool = setting(False, "reuse phases that other runs in the same folder made from equal inputs")
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> what gives it, where that is not the recipe
-    _recipe_tree: dict[str, Any] = PrivateAttr(default_factory=dict)  # what the recipe's file says
+    _recipe: Recipe | None = PrivateAttr(default=None)  # what the recipe's file says
+    _folders: dict[str, Path] = PrivateAttr(default_factory=dict)  # dotted key -> the folder in which its paths start
+    _written: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> a path as the recipe has it
 
     def source_of(self, key: str) -> str:
-        """What gives a setting its value: an option, a variable, the user's file, else the recipe's file with the line."""
+        """What gives a setting its value: an option, a variable, the user's file, else the recipe's file or its base's, with the
+        line."""
         return setting_source(key, self._sources, find_toml("recipes", self.recipe))
+
+    def is_typed(self, key: str) -> bool:
+        return key in self._sources
+
+    def folder_of(self, key: str) -> Path | None:
+        """The folder in which paths of a setting start: its recipe's; None for the working directory."""
+        return self._folders.get(key)
 
     def origins(self) -> dict[str, str]:
         """Dotted key -> `source_of`, with short paths, for every setting that is not left at its default."""
+        recipe_tree = self._recipe.tree if self._recipe else {}
         return {
             key: short_place(self.source_of(key))
             for key in setting_keys(type(self))
-            if key != "recipe" and (is_given(key, self._sources) or get_nested(self._recipe_tree, key) is not None)
+            if key != "recipe" and (is_given(key, self._sources) or get_nested(recipe_tree, key) is not None)
         }
+
+    def recorded(self) -> dict[str, Any]:
+        """All settings as run.json keeps them: a recipe's paths as they are written, wherever its folder is now."""
+        tree = self.model_dump()
+        for key, text in self._written.items():
+            section, _, name = key.rpartition(".")
+            (tree[section] if section else tree)[name] = text
+        return tree
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _split_trackers(cls, value: Any) -> Any:
+        names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+        return list(dict.fromkeys(names)) if isinstance(names, list) and all(isinstance(n, str) for n in names) else names
 
     @field_validator("seeds")
     @classmethod
@@ -221,6 +250,10 @@ class RunConfig(Section):
     def identity(self) -> dict[str, Any]:
         """The settings that all trials share and that change results; what merely extends or speeds up a run is left out."""
         identity = {section: getattr(self, section).identity_fields() for section in IDENTITY_SECTIONS}
+        for key, text in self._written.items():
+            section, _, name = key.partition(".")
+            if section in identity:
+                identity[section][name] = text
         if self.world != "language":  # older runs record none
             identity["world"] = {"name": self.world}
         for old, new in RENAMED_KEYS.items():  # run folders keep the names that they began with
@@ -234,7 +267,9 @@ class RunConfig(Section):
     def default_run_name(self) -> str:
         """The recipe's name when its shared settings are untouched, else with a digest of them behind it."""
         stem = Path(self.recipe).stem
-        recipe_config = validate_config(self._recipe_tree, find_toml("recipes", self.recipe), {})
+        assert self._recipe is not None
+        recipe_config = validate_config(self._recipe.tree, self._recipe.path, {})
+        recipe_config._written = dict(self._recipe.written)
         return stem if self.identity() == recipe_config.identity() else f"{stem}-{self.identity_digest()[:8]}"
 
 
@@ -257,31 +292,22 @@ def scheduled(value: T | Sequence[T], iteration: int) -> T:
     return values[min(iteration, len(values) - 1)]
 
 
-# Options of the command line by the setting they set.
-CLI_OPTIONS = {
-    "objectives": "--objectives", "iterations": "--iters", "seeds": "--seeds", "evaluation.suite": "--suite",
-    "data.source": "--data", "data.max_examples": "--max-examples",
-    "data.prompt_column": "--prompt-column", "data.response_column": "--response-column",
-    "model.path": "--model", "model.trust_remote_code": "--trust-remote-code",
-    "mirror": "--mirror", "recompute": "--recompute",
-}  # fmt: skip
-
-
 def load_config(
     recipe: str,
     settings: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
     sources: Mapping[str, str] | None = None,
+    folders: Mapping[str, Path] | None = None,
 ) -> RunConfig:
     """The validated configuration of a recipe (name or path), of `--set key=value` items and of overrides by dotted key.
 
     What they do not set comes from the environment, the recipe, the user's file (`settings/user_config.py`), in this order.
-    sources: dotted key (or "recipe") -> where an override comes from, if not from its own option. Raises UserError.
+    sources: dotted key (or "recipe") -> where an override comes from, if not from its own option. folders: dotted key -> the
+    folder in which an override's paths start, if not in the working directory. Raises UserError.
     """
     overrides, sources = dict(overrides or {}), sources or {}
-    path = find_toml("recipes", recipe, sources.get("recipe", "--recipe"))
-    tree = read_toml(path)
-    recipe_tree = {**copy.deepcopy(tree), "recipe": recipe}
+    given = read_recipe(recipe, sources.get("recipe", "--recipe"))
+    path, tree = given.path, copy.deepcopy(given.tree)
     user = read_user_config()
     outer_sources = {key: user.source_of(key) for key in fill_in(tree, user.settings)}
     if mirror := os.environ.get(MIRROR_VARIABLE):
@@ -308,9 +334,18 @@ def load_config(
         set_nested(tree, key, parse_seeds(value, source) if key == "seeds" else value, source_by_key | outer_sources, path)
         source_by_key[key] = source
     outer_sources = {key: source for key, source in outer_sources.items() if not is_given(key, source_by_key)}
-    config = validate_config(tree, path, source_by_key | outer_sources)
-    config._recipe_tree = recipe_tree
+    other_sources = source_by_key | outer_sources
+    config = validate_config(tree, path, other_sources)
+    config._recipe = replace(given, tree={**given.tree, "recipe": recipe})
+    config._written = {key: text for key, text in given.written.items() if not _is_set(key, other_sources)}
+    recipe_folders = {key: file.parent for key, file in given.files.items() if not _is_set(key, other_sources)}
+    config._folders = {**recipe_folders, **(folders or {})}
     return config
+
+
+def _is_set(key: str, source_by_key: Mapping[str, str]) -> bool:
+    """Whether an option sets the key or its section."""
+    return any(f"{key}.".startswith(f"{set_key}.") for set_key in source_by_key)
 
 
 def validate_config(tree: Mapping[str, Any], path: Path, source_by_key: Mapping[str, str]) -> RunConfig:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.commands.console import echo, echo_aside, print_json
+from harness.commands.track import log_to_trackers, parse_trackers
 from harness.errors import UserError, did_you_mean
 from harness.settings.paths import expand_user
 from harness.store.output_folders import check_report
@@ -31,9 +32,17 @@ def open_run(run: str, results: Path) -> RunFolder:
     raise UserError(f'no run "{run}" in {results}{did_you_mean(run, known)}')
 
 
-def report_command(run: str, results: Path, pdf: Path | None, reports: Path = Path("reports"), as_json: bool = False) -> None:
-    """Write every view of a run again, its report as `pdf`, else into the folder `reports`."""
+def report_command(
+    run: str,
+    results: Path,
+    pdf: Path | None,
+    reports: Path = Path("reports"),
+    as_json: bool = False,
+    report_to: str | None = None,
+) -> None:
+    """Write every view of a run again, its report as `pdf`, else into the folder `reports`; log it to trackers."""
     run_folder = open_run(run, results)
+    trackers = parse_trackers(report_to) if report_to is not None else []
     option, pdf = ("--reports", reports / f"{run_folder.name}.pdf") if pdf is None else ("--out", pdf)
     check_report(pdf, option, run_folder.root)
     show_line = echo_aside if as_json else echo
@@ -43,9 +52,11 @@ def report_command(run: str, results: Path, pdf: Path | None, reports: Path = Pa
         paths = write_views(run_folder, pdf, show_line)
         if as_json:
             print_json(report_document(run_folder, paths))
-            return
-        for label, path in paths.items():
-            echo(f"{label:<8}{path}")
+        else:
+            for label, path in paths.items():
+                echo(f"{label:<8}{path}")
+        if problem := log_to_trackers(run_folder, trackers, show_line):
+            raise UserError(problem)
 
 
 def report_document(run: RunFolder, paths: Mapping[str, Path]) -> dict[str, Any]:

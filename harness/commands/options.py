@@ -179,3 +179,7 @@ TunedBy = Annotated[
     _text("Run that chose settings; every objective is also run at its own.", "RUN", "the study's", SETTINGS,
           autocompletion=completion.runs),
 ]  # fmt: skip
+ReportTo = Annotated[
+    str | None,
+    _text("Trackers to log to, comma-separated: tensorboard,wandb,trackio,mlflow", "LIST", "the recipe's, else none", OUTPUT),
+]

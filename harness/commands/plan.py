@@ -32,7 +32,7 @@ def print_plan(request: RunRequest, run: RunFolder) -> list[Phase]:
     responses_per_prompt = sum(phase.responses_per_prompt for phase in phases)
     max_examples = config.data.max_examples
     echo(
-        f"run {run.root}: {_format_list([v.label for v in variants])}; seeds {_format_list(config.seeds)}; "
+        f"run {run.root}: {_format_list([v.shown_as or v.label for v in variants])}; seeds {_format_list(config.seeds)}; "
         f"{config.iterations} iterations; suite {suite.name} v{suite.version} ({len(suite.task)} tasks)"
     )
     if unaveraged_tasks := suite.unaveraged_tasks():

@@ -12,7 +12,7 @@ from harness.commands.plan import format_bytes
 from harness.errors import UserError, error_line
 from harness.store.output_folders import check_outside_runs
 from harness.store.run_folder import RunFolder
-from harness.store.trained_adapter import find_adapter
+from harness.store.trained_adapter import find_adapter, variant_folder
 from harness.store.untrusted import explain_malformed
 
 
@@ -45,10 +45,13 @@ def push_command(request: PushRequest, results: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         with explain_malformed(root):
             adapter, seed, iteration = find_adapter(run_folder, label, request.seed, request.iteration)
+            record = run_folder.record() or {}
+            folder = variant_folder(root, record, label)
+            label = record["variants"][folder].get("shown_as") or folder
             from harness.analysis.facts import RunResults  # pandas takes a second to load; a wrong name is found by now
             from harness.reporting.card import CARD_FILE, write_adapter_package
 
-            folder_prefixes = ("data/", "initial/", *(f"{label}/seed-{seed}/iteration-{t}/" for t in range(iteration + 1)))
+            folder_prefixes = ("data/", "initial/", *(f"{folder}/seed-{seed}/iteration-{t}/" for t in range(iteration + 1)))
             needed_phases = [phase for phase in run_folder.phases() if f"{phase}/".startswith(folder_prefixes)]
             check_undamaged(run_folder, needed_phases)
             package = write_adapter_package(RunResults(root), label, seed, iteration, adapter, to or Path(scratch) / "package")

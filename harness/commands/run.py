@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands.console import echo
+from harness.commands.track import log_to_trackers
 from harness.config import load_config
 from harness.errors import UserError
 from harness.settings.safe_paths import NAME_RULE, RESERVED_SUFFIXES, is_safe_name
@@ -82,15 +83,16 @@ def check_merge_folders(run: RunFolder, results: Path) -> None:
 def plan_and_run(request: RunRequest, run: RunFolder, output: Output) -> dict[str, str]:
     """Print the plan and, unless it is a dry run, carry it out; returns the errors of failed trials, by name."""
     from harness.planning.request import build_objectives
+    from harness.reporting.trackers.libraries import check_trackers
 
     config, variants = request.config, request.variants
     check_request(request, run, output.dry_run)
+    check_trackers(config.report_to, config.source_of("report_to") if config.report_to else "")
     build_objectives(config, variants)
     from harness.commands.plan import print_cost_estimate, print_plan
     from harness.launch import workers  # with what is below it takes seconds to load; a mistake in the request is found by now
     from harness.planning.prepare import prepare_run, write_failed_trials
     from harness.progress import Reporter
-    from harness.reporting.tables import refresh
     from harness.settings.process_environment import check_sockets, notes
     from harness.store.untrusted import make_way
 
@@ -111,14 +113,25 @@ def plan_and_run(request: RunRequest, run: RunFolder, output: Output) -> dict[st
         workers.warm_up(num_workers)
         try:
             loop = prepare_run(request, run, reporter)
-            loop.write_tables = partial(refresh, everything=False)
+            loop.write_tables = partial(_write_live_views, run, config.report_to)
         except (UserError, OSError):
             if new_folders and not (run.root / "data").exists():
                 remove_empty(new_folders)  # a request that fails leaves nothing behind
             raise
         failed = workers.run_trials(request, loop, num_workers)
         write_failed_trials(run, failed)
+        if problem := log_to_trackers(run, config.report_to, reporter.show_line):
+            failed["--report-to"] = problem
     return failed
+
+
+def _write_live_views(run: RunFolder, trackers: Sequence[str], root: Path) -> None:
+    """What is looked at while the run goes on: the tables that are written fast, and the trackers."""
+    from harness.reporting.tables import refresh
+
+    refresh(root, everything=False)
+    if problem := log_to_trackers(run, trackers, run.show_line, live=True):
+        run.notify(f"WARNING {problem}")
 
 
 def check_request(request: RunRequest, run: RunFolder, dry_run: bool) -> None:

@@ -55,7 +55,8 @@ def load_variants(config: RunConfig) -> list[Variant]:
 
 def find_variants(config: RunConfig) -> list[Variant]:
     """The variants of a run. Raises UserError for whatever is wrong with them and their settings that their files' text shows."""
-    variants = parse_variants(config.objectives, config.objective, source=config.source_of("objectives"))
+    source, folder = config.source_of("objectives"), config.folder_of("objectives")
+    variants = parse_variants(config.objectives, config.objective, source=source, relative_to=folder)
     known_names = {*list_objectives(), *(variant.name for variant in variants)}
     for name in config.objective:
         if name not in known_names:

@@ -190,9 +190,9 @@ def read_mean_scores(root: Path) -> dict[str, list[MeanScore]]:
         with path.open(encoding="utf-8", newline="") as handle:
             for row in csv.DictReader(handle):
                 if row.get("mean"):
-                    numbers = (_number(row.get(name)) for name in ("item_stderr", "mean_low", "mean_high"))
+                    stderr, low, high = (_number(row.get(name)) for name in ("item_stderr", "mean_low", "mean_high"))
                     seeds = int(float(row["seeds"])) if row["seeds"] else None
-                    score = MeanScore(int(row["iteration"]), float(row["mean"]), *numbers, seeds)
+                    score = MeanScore(int(row["iteration"]), float(row["mean"]), stderr, low, high, seeds)
                     scores.setdefault(row["objective"], []).append(score)
     except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise DamagedError(f"{path}: damaged ({error}); write it again with: harness report {root.resolve().name}") from error

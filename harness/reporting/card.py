@@ -74,7 +74,7 @@ def model_card(results: RunResults, label: str, seed: int, iteration: int) -> st
     }
     setting_rows = "\n".join(f"| {escape_markdown(k)} | {escape_markdown(json.dumps(v))} |" for k, v in settings.items())
     scores = "\n".join(score_lines(results, label, seed, iteration))
-    versions = "\n\n".join(version_lines(results, f"{label}/seed-{seed}/iteration-{iteration}"))
+    versions = "\n\n".join(version_lines(results, f"{variant['folder']}/seed-{seed}/iteration-{iteration}"))
     return (
         f"""---
 {header.to_yaml()}

@@ -8,7 +8,7 @@ the same: equal inputs, weights, items and scores. Seconds, memory and the machi
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -252,6 +252,10 @@ def _merged_record(run: RunFolder, target_record: Mapping[str, Any] | None, sour
     for label, variant in source_record["variants"].items():
         if label not in variants or len(variant["resolved"]) > len(variants[label]["resolved"]):
             variants[label] = variant
+    names = Counter(variant.get("shown_as") or label for label, variant in variants.items())
+    for label, variant in variants.items():
+        if names[variant.get("shown_as") or label] > 1:  # two runs gave one name to different variants
+            variants[label] = {key: value for key, value in variant.items() if key != "shown_as"}
     return {
         **target_record,
         "variants": variants,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UserError, did_you_mean
 from harness.files import MANIFEST
@@ -18,12 +20,20 @@ def initial_adapter(run: RunFolder, seed: int) -> Path | None:
     return folder if (folder / MANIFEST).is_file() else None
 
 
+def variant_folder(root: Path, record: Mapping[str, Any], name: str) -> str:
+    """The folder of a variant given by it or by the name that it is shown as. Raises UserError with the nearest name."""
+    folders = {variant.get("shown_as") or folder: folder for folder, variant in record["variants"].items()}
+    folders = {folder: folder for folder in record["variants"]} | folders
+    if name not in folders:
+        raise UserError(f'{root}: no objective "{name}"{did_you_mean(name, folders)}')
+    return folders[name]
+
+
 def find_adapter(run: RunFolder, label: str, seed: int | None, iteration: int | None) -> tuple[Path, int, int]:
     """A checkpoint's adapter, seed and iteration (default: first seed, last iteration). UserError for an unfinished one."""
     record = run.record()
     assert record is not None
-    if label not in record["variants"]:
-        raise UserError(f'{run.root}: no objective "{label}"{did_you_mean(label, record["variants"])}')
+    label = variant_folder(run.root, record, label)
     seed = int(record["seeds"][0]) if seed is None else seed
     iteration = int(record["iterations"]) - 1 if iteration is None else iteration
     trial = f"{label}/seed-{seed}"

@@ -16,6 +16,7 @@ from harness.errors import UserError
 from harness.loop import suite
 from harness.planning import request
 from harness.reporting.generated_docs import replace_block, settings_index
+from harness.settings import recipe_files
 from harness.settings.listing import list_settings
 from harness.settings.paths import PACKAGE
 from harness.settings.section import setting
@@ -100,7 +101,7 @@ def test_one_line_is_a_setting_and_a_run_resolves_its_request_once(tmp_path, mon
         load_config("lab", ["training.restart=1"])
 
     calls = []
-    for module, name in ((config, "read_toml"), (suite, "read_toml"), (request, "parse_variants"), (request, "load_suite"),
+    for module, name in ((recipe_files, "read_toml"), (suite, "read_toml"), (request, "parse_variants"), (request, "load_suite"),
                          (variants, "find_objective")):  # fmt: skip
         counted(monkeypatch, module, name, calls)
     monkeypatch.setattr("builtins.EXECUTED", [], raising=False)
