@@ -10,24 +10,25 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from harness.errors import UserError
 from harness.records import digest
 from harness.security.redact import redact
 from harness.settings.numbers import iter_leaves, iter_text, storage_problem
+from harness.settings.origins import WithOrigins
 from harness.settings.plugins import find_plugin
-from harness.settings.recipe_files import Recipe, read_recipe
+from harness.settings.recipe_files import read_recipe
 from harness.settings.renamed_keys import RENAMED_KEYS, rename_keys
 from harness.settings.section import Section, setting
-from harness.settings.toml_files import find_toml, get_nested, is_given, set_nested, setting_source
+from harness.settings.toml_files import is_given, set_nested, setting_source
 from harness.settings.typed_options import CLI_OPTIONS, parse_seeds, parse_setting
-from harness.settings.user_config import MIRROR_VARIABLE, fill_in, read_user_config, short_place
+from harness.settings.user_config import MIRROR_VARIABLE, fill_in, read_user_config
 from harness.settings.validation import error_key, format_error, relevant_error
 
 T = TypeVar("T")
@@ -180,7 +181,7 @@ class EvaluationConfig(Section):
     judge_key_env: str | None = setting(None, "NAME of the environment variable with the endpoint's key")
 
 
-class RunConfig(Section):
+class RunConfig(WithOrigins):
     """All settings of a run."""
 
     recipe: str = setting(DEFAULT_RECIPE, "set by --recipe alone")
@@ -200,39 +201,6 @@ class RunConfig(Section):
     recompute: bool = setting(False, "set damaged phases aside and compute them again")
     report_to: list[Tracker] = setting([], "trackers that scores and training curves are logged to; see docs/trackers.md")
     share: bool = setting(False, "reuse phases that other runs in the same folder made from equal inputs")
-    _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> what gives it, where that is not the recipe
-    _recipe: Recipe | None = PrivateAttr(default=None)  # what the recipe's file says
-    _folders: dict[str, Path] = PrivateAttr(default_factory=dict)  # dotted key -> the folder in which its paths start
-    _written: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> a path as the recipe has it
-
-    def source_of(self, key: str) -> str:
-        """What gives a setting its value: an option, a variable, the user's file, else the recipe's file or its base's, with the
-        line."""
-        return setting_source(key, self._sources, find_toml("recipes", self.recipe))
-
-    def is_typed(self, key: str) -> bool:
-        return key in self._sources
-
-    def folder_of(self, key: str) -> Path | None:
-        """The folder in which paths of a setting start: its recipe's; None for the working directory."""
-        return self._folders.get(key)
-
-    def origins(self) -> dict[str, str]:
-        """Dotted key -> `source_of`, with short paths, for every setting that is not left at its default."""
-        recipe_tree = self._recipe.tree if self._recipe else {}
-        return {
-            key: short_place(self.source_of(key))
-            for key in setting_keys(type(self))
-            if key != "recipe" and (is_given(key, self._sources) or get_nested(recipe_tree, key) is not None)
-        }
-
-    def recorded(self) -> dict[str, Any]:
-        """All settings as run.json keeps them: a recipe's paths as they are written, wherever its folder is now."""
-        tree = self.model_dump()
-        for key, text in self._written.items():
-            section, _, name = key.rpartition(".")
-            (tree[section] if section else tree)[name] = text
-        return tree
 
     @field_validator("report_to", mode="before")
     @classmethod
@@ -271,15 +239,6 @@ class RunConfig(Section):
         recipe_config = validate_config(self._recipe.tree, self._recipe.path, {})
         recipe_config._written = dict(self._recipe.written)
         return stem if self.identity() == recipe_config.identity() else f"{stem}-{self.identity_digest()[:8]}"
-
-
-def setting_keys(section: type[Section], prefix: str = "") -> Iterator[str]:
-    """The dotted keys of all settings, in the order of the classes above."""
-    for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield from setting_keys(field.annotation, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
 
 
 def as_list(value: Any) -> list[Any]:

@@ -44,7 +44,12 @@ def test_the_first_that_gives_a_value_counts(user_file, tmp_path, monkeypatch):
     user_file("mirror = 'user'\nseeds = [7]\n[training]\nlr = 0.5\nbatch_size = 9\n[lora]\nrank = 3\n")
     recipe.write_text("mirror = 'recipe'\n[training]\nlr = 0.25\n")
     config = load_config("mine.toml")
-    assert (config.mirror, config.training.lr, config.training.batch_size, config.lora.rank) == ("recipe", 0.25, 9, 3)
+    assert (config.mirror, config.training.lr, config.training.batch_size, config.lora.rank) == (
+        str(tmp_path / "recipe"),
+        0.25,
+        9,
+        3,
+    )
     assert (config.seeds, config.iterations) == ([7], 5)
     monkeypatch.setenv("HARNESS_MIRROR", "variable")
     assert load_config("mine.toml").mirror == "variable" and find_mirror(load_config("mine.toml")) == tmp_path / "variable"
