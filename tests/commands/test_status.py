@@ -63,7 +63,7 @@ def test_a_run_is_one_line_of_at_most_80_columns_with_no_word_cut(played, tmp_pa
     rows = {line.split()[0]: line.split() for line in lines[2:5]}
     assert rows.keys() == {"lab-reference", "many", "small"}
     assert rows["lab-reference"][1:8] == ["3", "1", "x", "5", "94.8", "93.1", "small"]
-    assert rows["many"][1] == "9" and rows["many"][7:9] == ["to", "do"]
+    assert rows["many"][1] == "9" and rows["many"][8:10] == ["to", "do"]
     assert rows["small"][1:5] == ["2", "1", "x", "2"] and rows["small"][7] == "finished"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", rows["small"][-1])
 
@@ -109,7 +109,9 @@ def test_unfinished_running_and_damaged_runs_are_called_so(played_copy, run):
     damaged = document(played_copy, check=False)["runs"][0]
     assert damaged["state"] == "damaged" and len(damaged["damage"]) == 1
     (run / "tables/leaderboard.csv").write_text("objective,iteration,seeds,mean\nspace,x,1,0.5\n")
-    assert "leaderboard.csv: damaged" in refused(played_copy, "status")
+    (run / "failed.json").write_text("[]")
+    damage = document(played_copy, check=False)["runs"][0]["damage"]
+    assert ["failed.json" in damage[0], "leaderboard.csv" in damage[-1], len(damage)] == [True, True, 3]
 
 
 @pytest.mark.parametrize("name", ["small", "results/small"])
