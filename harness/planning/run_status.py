@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import DamagedError, OtherFormatError
 from harness.files import walk
@@ -21,6 +21,7 @@ from harness.store.finished_phases import FinishedPhases, failed_cells
 from harness.store.lease import LEASE, owner_is_alive
 from harness.store.run_folder import RunFolder
 
+T = TypeVar("T")
 LEADERBOARD = "tables/leaderboard.csv"
 FOLDER, ADAPTERS, SMALL_FILES = "everything", "adapters and small files", "small files"  # what of a trial is here
 
@@ -117,11 +118,12 @@ class RunStatus:
 
 
 def run_status(run: RunFolder) -> RunStatus:
-    """The status of a validated run folder. Raises DamagedError for a damaged failed.json; damaged manifests are in `damage`."""
+    """The status of a validated run folder; what is damaged of it is in `damage`."""
     record = run.record()
     assert record is not None
-    finished_phases, failed = FinishedPhases(run.root), failed_cells(run.root)
+    finished_phases = FinishedPhases(run.root)
     damage: list[DamagedError | OtherFormatError] = []
+    failed = _read_or_note(damage, lambda: failed_cells(run.root))
     tables_only = finished_phases.is_empty() and (run.root / LEADERBOARD).is_file()  # of runs before there were small files
     trials = []
     for label, variant in record["variants"].items():
@@ -144,12 +146,21 @@ def run_status(run: RunFolder) -> RunStatus:
         iterations=record["iterations"],
         suite=record["suite"],
         trials=trials,
-        scores=read_mean_scores(run.root),
+        scores=_read_or_note(damage, lambda: read_mean_scores(run.root)),
         bytes=num_bytes,
         date=time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(changed)),
         damage=damage,
         running=owner_is_alive(run.root / LEASE),
     )
+
+
+def _read_or_note(damage: list[Any], read: Callable[[], dict[str, T]]) -> dict[str, T]:
+    """What `read` returns; nothing, and its error noted, where that is damaged."""
+    try:
+        return read()
+    except DamagedError as error:
+        damage.append(error)
+        return {}
 
 
 def _needs(variant: Mapping[str, Any], iteration: int) -> Any:

@@ -116,7 +116,9 @@ def test_unfinished_running_and_damaged_runs_are_called_so(played_copy, run):
     damaged = document(played_copy, check=False)["runs"][0]
     assert damaged["state"] == "damaged" and len(damaged["damage"]) == 1
     (run / "tables/leaderboard.csv").write_text("objective,iteration,seeds,mean\nspace,x,1,0.5\n")
-    assert "leaderboard.csv: damaged" in refused(played_copy, "status")
+    (run / "failed.json").write_text("[]")
+    damage = document(played_copy, check=False)["runs"][0]["damage"]
+    assert ["failed.json" in damage[0], "leaderboard.csv" in damage[-1], len(damage)] == [True, True, 3]
 
 
 @pytest.mark.parametrize("name", ["small", "results/small"])
