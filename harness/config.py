@@ -24,7 +24,7 @@ from harness.settings.plugins import find_plugin
 from harness.settings.renamed_keys import RENAMED_KEYS, rename_keys
 from harness.settings.section import Section, setting
 from harness.settings.toml_files import find_toml, get_nested, is_given, read_toml, set_nested, setting_source
-from harness.settings.typed import parse_seeds, parse_setting
+from harness.settings.typed_options import CLI_OPTIONS, parse_seeds, parse_setting
 from harness.settings.user_config import MIRROR_VARIABLE, fill_in, read_user_config, short_place
 from harness.settings.validation import error_key, format_error, relevant_error
 
@@ -255,16 +255,6 @@ def scheduled(value: T | Sequence[T], iteration: int) -> T:
     """The value at `iteration`: itself, or the list's entry, the last one repeated."""
     values = as_list(value)
     return values[min(iteration, len(values) - 1)]
-
-
-# Options of the command line by the setting they set.
-CLI_OPTIONS = {
-    "objectives": "--objectives", "iterations": "--iters", "seeds": "--seeds", "evaluation.suite": "--suite",
-    "data.source": "--data", "data.max_examples": "--max-examples",
-    "data.prompt_column": "--prompt-column", "data.response_column": "--response-column",
-    "model.path": "--model", "model.trust_remote_code": "--trust-remote-code",
-    "mirror": "--mirror", "recompute": "--recompute",
-}  # fmt: skip
 
 
 def load_config(

@@ -1,4 +1,4 @@
-"""What is typed behind `--set` and `--seeds`, as keys and values."""
+"""Settings as they are typed: which option sets which, items of `--set`, lists of seeds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from harness.settings.numbers import parse_number
 from harness.settings.toml_files import parse_toml_value
 
 MAX_KEY_CHARS = 1_000
+# Options of the command line by the setting they set.
+CLI_OPTIONS = {
+    "objectives": "--objectives", "iterations": "--iters", "seeds": "--seeds", "evaluation.suite": "--suite",
+    "data.source": "--data", "data.max_examples": "--max-examples",
+    "data.prompt_column": "--prompt-column", "data.response_column": "--response-column",
+    "model.path": "--model", "model.trust_remote_code": "--trust-remote-code",
+    "mirror": "--mirror", "recompute": "--recompute",
+}  # fmt: skip
 
 
 def parse_setting(item: str) -> tuple[str, Any]:
