@@ -4,7 +4,6 @@ Annotations are no text here (`from __future__ import annotations`): typer would
 """
 
 import os
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -18,6 +17,7 @@ from harness.security.escaping import escape_invisible
 from harness.security.redact import redact
 from harness.settings.paths import expand_user
 from harness.settings.process_environment import check_hub, exit_despite_threads, nondaemon_threads, set_up_process
+from harness.settings.termination import TERMINATION
 
 app = typer.Typer(
     name="harness",
@@ -71,6 +71,8 @@ JobsOption = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Trials at once, one process each; default: one per GPU or CPU core.")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost estimate, and stop.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and warnings alone; the log has the rest.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print every phase and every note, as in the log.")]
 DEFAULT_RESULTS = Path("results")
 DEFAULT_REPORTS = Path("reports")
 
@@ -109,9 +111,11 @@ def run(
         bool | None, typer.Option("--recompute", help="Set aside what is damaged or of another format, and compute it again.")
     ] = None,
     dry_run: DryRunOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Run objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
-    from harness.commands.run import Output, run_command
+    from harness.commands.run import Output, choose_verbosity, run_command
 
     overrides = {
         "objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite, "data.source": data,
@@ -119,7 +123,7 @@ def run(
         "data.response_column": response_column, "mirror": mirror, "model.trust_remote_code": trust_remote_code,
         "recompute": recompute,
     }  # fmt: skip
-    output = Output(results, reports, dry_run, jobs)
+    output = Output(results, reports, dry_run, jobs, choose_verbosity(quiet, verbose))
     raise typer.Exit(run_command(recipe, settings or (), _given(overrides), name, output))
 
 
@@ -142,16 +146,18 @@ def study(
     reports: ReportsOption = DEFAULT_REPORTS,
     jobs: JobsOption = None,
     dry_run: DryRunOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Run a prepared study, or list them. Repeat to resume; phases that other runs have finished are reused."""
-    from harness.commands.run import Output
+    from harness.commands.run import Output, choose_verbosity
     from harness.commands.study import StudyArguments, list_studies, study_command
 
     if name is None:
         return list_studies()
     overrides = _given({"objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite})
     arguments = StudyArguments(overrides, settings or (), recipe, validation, tuned_by)
-    raise typer.Exit(study_command(name, arguments, Output(results, reports, dry_run, jobs)))
+    raise typer.Exit(study_command(name, arguments, Output(results, reports, dry_run, jobs, choose_verbosity(quiet, verbose))))
 
 
 @app.command()
@@ -313,14 +319,12 @@ def _run_app() -> int:
 def main() -> Any:
     """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones starve a busy machine
-    set_up_process()
-    threads = nondaemon_threads()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, _raise_terminated)
-    exit_code = 1
+    threads, exit_code = nondaemon_threads(), 1
     try:
-        check_hub()
-        exit_code = _run_app()
+        with TERMINATION.handled():
+            set_up_process()
+            check_hub()
+            exit_code = _run_app()
     except UserError as error:
         _print_error(f"harness: {error}")
     except SystemExit as error:  # third-party code raised it, so its exit code is not passed on
@@ -329,8 +333,7 @@ def main() -> Any:
         line = unexpected_error_line(error)  # None for a bug; its traceback may quote untrusted text
         _print_error(f"harness: {UserError(line)}" if line is not None else traceback.format_exc().rstrip())
     except TerminatedBySignal as error:
-        reason = "interrupted" if error.exit_code == 128 + signal.SIGINT else "terminated"
-        print(f"harness: {reason}; what is finished is kept, repeat the same command to go on", file=sys.stderr)
+        TERMINATION.show_line()
         exit_code = error.exit_code
     exit_despite_threads(threads, exit_code)
     sys.exit(exit_code)
@@ -340,10 +343,6 @@ def _describe_system_exit(error: SystemExit) -> str:
     """The SystemExit with the file and line that raised it."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"SystemExit({error.code!r}) was raised in {frame.filename}, line {frame.lineno}"
-
-
-def _raise_terminated(signal_number: int, _: object) -> None:
-    raise TerminatedBySignal(signal_number)
 
 
 def _print_error(text: str) -> None:

@@ -12,6 +12,12 @@ console = SafeConsole()
 
 
 def echo(text: str) -> None:
+    """A line; on a terminal it goes on in the next one between two words."""
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
+def echo_command(text: str) -> None:
+    """A line to be copied, which has no line end within, however long it is."""
     console.print(text, soft_wrap=True)
 
 
