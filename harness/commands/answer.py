@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.table import Table
-
-from harness.commands.console import console, echo, echo_command, make_table
+from harness.commands.console import console, echo, echo_command
 from harness.commands.next_steps import next_commands
+from harness.progress.columns import blocks
 from harness.store.run_folder import RunFolder
 
-LABEL_WIDTH = 22  # a longer label goes on in the next line
-COLUMNS = ("objective", "first", "best", "last", "change from the start", "collapse")
+HEADER = ("objective", "first", "best", "last", "change from the start")
 
 
 def print_answer(run: RunFolder) -> None:
@@ -26,15 +23,15 @@ def print_answer(run: RunFolder) -> None:
     tables = Tables(RunResults(run.root))
     if mean_is_known(tables):
         for panel in tables.panels:
+            rows = answer_rows(tables, panel)
+            cells = [(row.objective, row.first, row.best, row.last, row.change) for row in rows]
             title = f"{panel['title']}; " if panel["title"] else ""
-            table = make_table(f"{title}start: {start_cell(tables)} %", COLUMNS)
-            for column in table.columns[1:5]:
-                column.no_wrap = True
-            for row in answer_rows(tables, panel):
-                table.add_row(_wrapped_label(row.objective), row.first, row.best, row.last, row.change, row.collapse)
-            _print_table(table)
-        echo(caption(tables))
-        echo("")
+            echo(f"\n{title}start: {start_cell(tables)} %")
+            for block in blocks([HEADER, *cells], console.width):
+                echo("\n".join(block))
+            for row in rows:
+                echo(f"collapse of {row.objective}: {row.collapse}")
+        echo(f"{caption(tables)}\n")
     for sentence in answer_sentences(tables):
         echo(sentence)
     echo("")
@@ -48,16 +45,9 @@ def print_paths(paths: Mapping[str, Path]) -> None:
 def print_next(run: RunFolder) -> None:
     """Print what to type next, each command in one line of its own, to be copied."""
     record = run.record()
-    commands = next_commands(sys.argv[1:], record) if record else {}
+    commands = next_commands(sys.argv[1:], run.root, record) if record else {}
     if commands:
         echo("\nnext")
-    for purpose, command in commands.items():
-        echo_command(f"  {purpose:<16}{command}")
-
-
-def _wrapped_label(label: str) -> str:
-    return "\n".join(textwrap.wrap(label, LABEL_WIDTH))
-
-
-def _print_table(table: Table) -> None:
-    console.print(table)
+    for purpose, words in commands.items():
+        echo(f"  {purpose}")
+        echo_command(words)

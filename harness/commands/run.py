@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import __version__
 from harness.commands.answer import print_answer, print_next, print_paths
 from harness.commands.console import echo
 from harness.commands.plan import find_plan, print_cost_estimate, print_plan, print_request
 from harness.config import load_config
-from harness.errors import UserError, error_line
-from harness.progress.log_file import LOG_NAME, LogFile
-from harness.progress.planned import RunProgress
+from harness.errors import UserError
 from harness.progress.screen import Screen, Verbosity
-from harness.security.redact import redact_command
 from harness.settings.process_environment import check_sockets, notes
 from harness.settings.safe_paths import NAME_RULE, RESERVED_SUFFIXES, is_safe_name
 from harness.settings.termination import TERMINATION
-from harness.store.lease import LEASE
 from harness.store.output_folders import check_path, check_report, check_run_folder, check_writable
 from harness.store.run_folder import RunFolder
 
@@ -109,6 +100,7 @@ def plan_and_run(request: RunRequest, run: RunFolder, output: Output) -> dict[st
     check_request(request, run, output.dry_run)
     with TERMINATION.nothing_open():  # what is imported below takes seconds; a mistake in the request is found by now
         build_objectives(config, variants)
+        from harness.commands import work
         from harness.launch import workers
 
     plan = find_plan(request, run)
@@ -123,42 +115,7 @@ def plan_and_run(request: RunRequest, run: RunFolder, output: Output) -> dict[st
     screen = Screen(output.verbosity)
     for line in notes:
         screen.show_line(line)
-    new_folders = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
-    with run.lock(screen.show_line), closing(screen):
-        try:
-            return _run_locked(request, run, screen, num_workers)
-        except BaseException as error:
-            workers.stop_server()
-            if screen.log is not None:
-                screen.log.write(f"ended: {error_line(error)}")
-            if isinstance(error, (UserError, OSError)) and new_folders and not (run.root / "data").exists():
-                remove_empty(new_folders)  # a request that fails leaves nothing behind
-            raise
-
-
-def _run_locked(request: RunRequest, run: RunFolder, screen: Screen, num_workers: int) -> dict[str, str]:
-    """Carry out the plan of a run that is locked; returns the errors of failed trials, by name."""
-    from harness.launch import workers
-    from harness.planning.planned_work import finished_work, planned_work
-    from harness.planning.prepare import prepare_run, write_failed_trials
-    from harness.reporting.live_score import checkpoint_score
-    from harness.reporting.tables import refresh
-    from harness.store.untrusted import make_way
-
-    run.show_line = screen.show_line
-    make_way(run, [variant.label for variant in request.variants], request.config.recompute)
-    screen.log = LogFile(run.root)
-    screen.log.write(f"harness {__version__}: {shlex.join(redact_command(['harness', *sys.argv[1:]]))}")
-    workers.warm_up(num_workers)
-    loop = prepare_run(request, run, screen)
-    loop.write_tables = partial(refresh, everything=False)
-    screen.score_of = partial(checkpoint_score, run.root)
-    plan = find_plan(request, run)  # anew: what is damaged may have been set aside
-    progress = RunProgress(planned_work(loop, plan.to_do), finished_work(loop, plan.done), num_workers)
-    with screen.show(progress):
-        failed = workers.run_trials(request, loop, num_workers)
-    write_failed_trials(run, failed)
-    return failed
+    return work.carry_out(request, run, screen, num_workers)
 
 
 def check_request(request: RunRequest, run: RunFolder, dry_run: bool) -> None:
@@ -200,15 +157,6 @@ def first_ids_warning(root: Path) -> str | None:
 
     path = root / "tables" / "first_ids.csv"
     return first_ids_sentence(read_table(path)) if path.is_file() else None
-
-
-def remove_empty(new_folders: Sequence[Path]) -> None:
-    """Remove the new folder of a run, and the new ones above it, as far as they are empty."""
-    for file in (LEASE, "journal.jsonl", LOG_NAME):
-        (new_folders[0] / file).unlink(missing_ok=True)
-    for folder in new_folders:
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
 
 
 def write_views(run: RunFolder, pdf: Path) -> dict[str, Path]:

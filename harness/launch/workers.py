@@ -80,6 +80,7 @@ def run_trials(request: RunRequest, loop: TrainingLoop, num_workers: int) -> dic
                 worker = worker_by_pipe[pipe]  # type: ignore[index]
                 assert worker.trial_index is not None
                 name = trials[worker.trial_index].name
+                message: Any
                 try:
                     message_kind, message = worker.pipe.recv()
                 except (EOFError, OSError):  # the process is gone

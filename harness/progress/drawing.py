@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 from harness.progress import wording
+from harness.progress.columns import blocks
 from harness.progress.planned import ActivePhase, RunProgress
 
 MIN_BAR = 8
 HEADER = ("trial", "iteration", "phase", "done", "rate", "left", "score")
-TO_THE_LEFT = frozenset({"trial", "phase"})
+TO_THE_LEFT = (HEADER.index("trial"), HEADER.index("phase"))
 
 
 def overall_line(progress: RunProgress, now: float, width: int, ascii_only: bool = False) -> str:
@@ -37,20 +37,14 @@ def trial_lines(phases: Sequence[ActivePhase], scores: Mapping[str, str], now: f
     """
     if not phases or max_lines < 2:
         return []
-    rows = [HEADER, *(_cells(phase, scores, now) for phase in phases)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    beside = sum(widths) + 2 * (len(widths) - 1) <= width
-    if not beside:
-        widths[0] = 2
-    lines = [_row(HEADER if beside else ("", *HEADER[1:]), widths)]
-    for number, row in enumerate(rows[1:]):
-        block = [_row(row, widths)] if beside else [*textwrap.wrap(row[0], width), _row(("", *row[1:]), widths)]
-        num_more = len(phases) - number
-        if len(lines) + len(block) + (num_more > 1) > max_lines:
-            lines.append(f"and {num_more} more at work")
-            break
-        lines += block
-    return [line.rstrip() for line in lines]
+    header, *rows = blocks([HEADER, *(_cells(phase, scores, now) for phase in phases)], width, TO_THE_LEFT)
+    lines = header
+    for number, row in enumerate(rows):
+        num_more = len(rows) - number
+        if len(lines) + len(row) + (num_more > 1) > max_lines:
+            return [*lines, f"and {num_more} more at work"]
+        lines = lines + row
+    return lines
 
 
 def _cells(phase: ActivePhase, scores: Mapping[str, str], now: float) -> tuple[str, ...]:
@@ -62,11 +56,3 @@ def _cells(phase: ActivePhase, scores: Mapping[str, str], now: float) -> tuple[s
     left = wording.UNKNOWN if seconds is None else wording.clock(seconds)
     score = scores.get("/".join(parts[:2]), "") if in_iteration else ""
     return trial, iteration, phase.label, wording.done(phase), wording.rate(phase) if phase.unit else "", left, score
-
-
-def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    aligned = (
-        cell.ljust(width) if name in TO_THE_LEFT else cell.rjust(width)
-        for name, cell, width in zip(HEADER, cells, widths, strict=True)
-    )
-    return "  ".join(aligned)

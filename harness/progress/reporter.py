@@ -26,7 +26,7 @@ class Line:
 
 @dataclass(frozen=True)
 class PhaseBegan:
-    """folder: the phase's, in the run folder. total: number of units, where it is known. unit: empty for one that is over at once."""
+    """folder: the phase's, in the run folder. total: number of units, where it is known. unit: empty for a short one."""
 
     folder: str
     label: str

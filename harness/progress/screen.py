@@ -25,7 +25,8 @@ from harness.security.console import SafeConsole, sanitize
 
 DRAWINGS_PER_SECOND = 2
 SECONDS_BETWEEN_LINES = 60.0  # without a terminal, a line at least so often while phases move
-WARNING = "WARNING"
+FAILED = "failed"
+ALWAYS_SHOWN = ("WARNING", FAILED)  # beginnings of lines that --quiet shows too
 ScoreOf = Callable[[str], CheckpointScore | None]
 
 
@@ -48,6 +49,8 @@ class Screen(Reporter):
         self.log: LogFile | None = None
         self._lock = threading.RLock()
         self._live: Live | None = None
+        self._to_print: list[str] = []
+        self._found: set[str] = set()  # phases that were finished before
         self._last_scored: dict[str, str] = {}  # trial -> the folder of its last evaluation
         self._scores: dict[str, str] = {}  # trial -> that score in print
         self._began = self._last_line = time.monotonic()
@@ -91,26 +94,33 @@ class Screen(Reporter):
     def send(self, event: Event) -> None:
         now = time.monotonic()
         with self._lock:
-            if isinstance(event, Line):
-                text = f"{wording.trial_name(event.trial)}: {event.text.strip()}" if event.trial else event.text
-                self._say(text, event.is_detail)
-            elif isinstance(event, PhaseBegan):
-                self.progress.begin(event.folder, event.label, event.total, event.unit, now)
-                self._say(f"{wording.checkpoint_name(event.folder)}: {event.label} began", True)
-            elif isinstance(event, PhaseMoved):
-                self.progress.move(event.folder, event.done, event.total, now)
-                self._say_that_it_moves(event.folder, now)
-            elif isinstance(event, PhaseEnded):
-                self._end_phase(event)
-            else:
-                self._end_trial(event)
+            self._handle(event, now)
+            lines, self._to_print = self._to_print, []
+        for line in lines:  # not within the lock, which the display's thread takes while it holds the terminal's
+            self.console.print(line, soft_wrap=not self.console.is_terminal)
+
+    def _handle(self, event: Event, now: float) -> None:
+        if isinstance(event, Line):
+            text = f"{wording.trial_name(event.trial)}: {event.text.strip()}" if event.trial else event.text
+            self._say(text, event.is_detail)
+        elif isinstance(event, PhaseBegan):
+            self.progress.begin(event.folder, event.label, event.total, event.unit, now)
+            self._say(f"{wording.checkpoint_name(event.folder)}: {event.label} began", True)
+        elif isinstance(event, PhaseMoved):
+            self.progress.move(event.folder, event.done, event.total, now)
+            self._say_that_it_moves(event.folder, now)
+        elif isinstance(event, PhaseEnded):
+            self._end_phase(event)
+        else:
+            self._end_trial(event)
 
     def _end_phase(self, event: PhaseEnded) -> None:
         active = self.progress.active.get(event.folder)
         self.progress.end(event.folder, event.seconds)
-        if event.seconds is None:
+        if event.seconds is None and event.folder not in self._found:  # every worker finds what they share
+            self._found.add(event.folder)
             self._say(f"{event.folder}: finished before", True)
-        elif active is not None:
+        if event.seconds is not None and active is not None:
             # a display shows as much, and a phase without units is over at once
             self._say(wording.phase_line(active, event.seconds), self.is_live or not active.unit)
         if "/evaluate/" not in f"/{event.folder}/":
@@ -124,7 +134,7 @@ class Screen(Reporter):
     def _end_trial(self, event: TrialEnded) -> None:
         self.progress.drop_trial(event.trial)
         if event.error is not None:
-            self._say(f"{event.trial} failed: {event.error}")
+            self._say(f"{FAILED} {event.trial}: {event.error}")
 
     def _say_that_it_moves(self, folder: str, now: float) -> None:
         if not self.is_live and now - self._last_line >= SECONDS_BETWEEN_LINES and (active := self.progress.active.get(folder)):
@@ -133,23 +143,22 @@ class Screen(Reporter):
     # ------------------------------------------------------------ lines
 
     def _say(self, text: str, is_detail: bool = False) -> None:
-        """Log a line, and print it where it is asked for."""
+        """Log a line, and have it printed where it is asked for."""
         if self.log is not None:
             self.log.write(text)
-        is_warning = text.lstrip().startswith(WARNING)
         if is_detail and self.verbosity < Verbosity.VERBOSE:
             return
-        if self.verbosity == Verbosity.QUIET and not is_warning:
+        if self.verbosity == Verbosity.QUIET and not text.lstrip().startswith(ALWAYS_SHOWN):
             return
         self._last_line = time.monotonic()
         if self.is_live:
-            self.console.print(text.strip())
+            self._to_print.append(text.strip())
             return
         overall = ""
         if self.progress.planned:
             left = wording.time_left(self.progress.time_left(self._last_line))
             overall = f"{self.progress.num_done}/{len(self.progress.planned)}, {left}  "
-        self.console.print(f"{timestamp()}  {overall}{text.strip()}", soft_wrap=not self.console.is_terminal)
+        self._to_print.append(f"{timestamp()}  {overall}{text.strip()}")
 
     # ------------------------------------------------------------ the display
 
@@ -160,6 +169,8 @@ class Screen(Reporter):
             for phase in phases:
                 self._look_up_score(_trial_of(phase.folder))
             lines = drawing.trial_lines(phases, self._scores, now, width, height - 3)
+            if not phases and self.progress.left:
+                lines.append("loading model, tasks and data, once per process")
             lines.append(drawing.overall_line(self.progress, now, width, self.console.options.ascii_only))
         return Text(sanitize("\n".join(lines)), no_wrap=True, overflow="crop")
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from harness.progress.planned import ActivePhase, TimeLeft
+from harness.records import INITIAL
 
 UNKNOWN = "?"
 
@@ -60,7 +61,7 @@ def checkpoint_name(folder: str) -> str:
     """The checkpoint that a phase's folder belongs to: "spin, seed 0, iteration 3", or "start", the initial policy."""
     parts = folder.split("/")
     if len(parts) < 3 or not parts[2].startswith("iteration-"):
-        return "start"
+        return "start" if parts[0] == INITIAL else parts[0]
     return f"{trial_name(folder)}, iteration {parts[2].removeprefix('iteration-')}"
 
 
@@ -86,8 +87,10 @@ def score_line(folder: str, score: CheckpointScore) -> str:
         return f"start: {percent(score.mean, score.stderr)} ({tasks}; n = {score.items:,} items{clusters}{error})"
     if score.change is None:
         return f"{name}: {percent(score.mean, score.stderr)} (n = {score.items:,})"
-    error = "" if math.isnan(score.change_stderr) else f" ± {100 * score.change_stderr:.1f}"
-    return f"{name}: {percent(score.mean)}, {100 * score.change:+.1f}{error} from the start (n = {score.items:,})"
+    known = not math.isnan(score.change_stderr)
+    error = f" ± {100 * score.change_stderr:.1f}" if known else ""
+    note = "" if known else ", too few for an error"
+    return f"{name}: {percent(score.mean)}, {100 * score.change:+.1f}{error} from the start (n = {score.items:,}{note})"
 
 
 def phase_line(phase: ActivePhase, seconds: float) -> str:

@@ -78,7 +78,7 @@ def caption(tables: Tables) -> str:
 
 def _row(tables: Tables, row: dict[str, Any]) -> AnswerRow:
     label = row["objective"]
-    if pd.isna(row.get("last")):
+    if pd.isna(row.get("last", math.nan)):
         return AnswerRow(label, DASH, DASH, DASH, DASH, "not complete")
     first = select(tables.leaderboard, objective=label, iteration=0).iloc[0]
     best = with_interval(row["best"], error=row["best_item_stderr"]) + f" at {int(row['best_iteration'])}"
