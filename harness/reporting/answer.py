@@ -50,13 +50,12 @@ def start_cell(tables: Tables) -> str:
 
 
 def answer_sentences(tables: Tables) -> list[str]:
-    """The first page's sentence on every panel; below three seeds with what it is not."""
+    """The first page's sentence on every panel; below three seeds what it is not comes first."""
     seeds = tables.seeds
     if seeds >= MIN_SEEDS_FOR_INTERVAL:
         return headlines(tables)
     few = "One seed is not a result" if seeds == 1 else f"{seeds} seeds are not a result"
-    lines = headlines(tables)
-    return [*lines, f"{few}: how much training differs between seeds is in none of these errors."]
+    return [f"{few}: how much training differs between seeds is in none of these errors.", *headlines(tables)]
 
 
 def caption(tables: Tables) -> str:
@@ -96,11 +95,11 @@ def _row(tables: Tables, row: dict[str, Any]) -> AnswerRow:
 
 
 def _collapse_words(tables: Tables, label: str) -> str:
-    """The kinds of findings with the iteration of the first of each: "score fall at 2, repetition at 3"."""
+    """The kinds of findings with the iteration of the first of each: "score fall at iteration 2"."""
     findings = select(tables.read("tables/collapse.csv"), objective=label)
     if findings.empty:
         return "none found"
-    kinds = [f"{kind} at {int(rows['iteration'].min())}" for kind, rows in findings.groupby("finding", sort=False)]
+    kinds = [f"{kind} at iteration {int(rows['iteration'].min())}" for kind, rows in findings.groupby("finding", sort=False)]
     more = len(kinds) - MAX_KINDS
     return ", ".join([*kinds[:MAX_KINDS], *([f"{more} more kinds"] if more > 0 else [])])
 
