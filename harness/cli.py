@@ -4,7 +4,6 @@ Annotations are no text here (`from __future__ import annotations`): typer would
 """
 
 import os
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -32,6 +31,7 @@ from harness.errors import TerminatedBySignal, UserError, unexpected_error_line
 from harness.security.escaping import escape_invisible
 from harness.security.redact import redact
 from harness.settings.process_environment import check_hub, exit_despite_threads, nondaemon_threads, set_up_process
+from harness.settings.termination import TERMINATION
 
 app = App(
     name="harness",
@@ -86,9 +86,11 @@ def run(
     recompute: options.Recompute = None,
     report_to: options.ReportTo = None,
     dry_run: DryRunOption = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Run objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
-    from harness.commands.run import Output, run_command
+    from harness.commands.run import Output, choose_verbosity, run_command
 
     overrides = {
         "objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite, "data.source": data,
@@ -96,7 +98,7 @@ def run(
         "data.response_column": response_column, "mirror": mirror, "model.trust_remote_code": trust_remote_code,
         "recompute": recompute, "report_to": report_to,
     }  # fmt: skip
-    output = Output(results, reports, dry_run, jobs)
+    output = Output(results, reports, dry_run, jobs, choose_verbosity(quiet, verbose))
     raise typer.Exit(run_command(recipe, settings or (), _given(overrides), name, output))
 
 
@@ -116,9 +118,11 @@ def study(
     jobs: JobsOption = None,
     report_to: options.ReportTo = None,
     dry_run: DryRunOption = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Run a prepared study, or list them. Repeat to resume; phases that other runs have finished are reused."""
-    from harness.commands.run import Output
+    from harness.commands.run import Output, choose_verbosity
     from harness.commands.study import StudyArguments, list_studies, study_command
 
     if name is None:
@@ -126,7 +130,7 @@ def study(
     typed = {"objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite, "report_to": report_to}
     overrides = _given(typed)
     arguments = StudyArguments(overrides, settings or (), recipe, validation, tuned_by)
-    raise typer.Exit(study_command(name, arguments, Output(results, reports, dry_run, jobs)))
+    raise typer.Exit(study_command(name, arguments, Output(results, reports, dry_run, jobs, choose_verbosity(quiet, verbose))))
 
 
 @app.command()
@@ -264,14 +268,12 @@ def _raising_library(error: SystemExit) -> str:
 def main() -> Any:
     """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones starve a busy machine
-    set_up_process()
-    threads = nondaemon_threads()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, _raise_terminated)
-    exit_code = 1
+    threads, exit_code = nondaemon_threads(), 1
     try:
-        check_hub()
-        exit_code = _run_app()
+        with TERMINATION.handled():
+            set_up_process()
+            check_hub()
+            exit_code = _run_app()
     except UserError as error:
         _print_error(f"harness: {error}")
     except SystemExit as error:  # third-party code raised it, so its exit code is not passed on
@@ -280,8 +282,7 @@ def main() -> Any:
         line = unexpected_error_line(error)  # None for a bug; its traceback may quote untrusted text
         _print_error(f"harness: {UserError(line)}" if line is not None else traceback.format_exc().rstrip())
     except TerminatedBySignal as error:
-        reason = "interrupted" if error.exit_code == 128 + signal.SIGINT else "terminated"
-        print(f"harness: {reason}; what is finished is kept, repeat the same command to go on", file=sys.stderr)
+        TERMINATION.show_line()
         exit_code = error.exit_code
     exit_despite_threads(threads, exit_code)
     sys.exit(exit_code)
@@ -291,10 +292,6 @@ def _describe_system_exit(error: SystemExit) -> str:
     """The SystemExit with the file and line that raised it."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"SystemExit({error.code!r}) was raised in {frame.filename}, line {frame.lineno}"
-
-
-def _raise_terminated(signal_number: int, _: object) -> None:
-    raise TerminatedBySignal(signal_number)
 
 
 def _print_error(text: str) -> None:

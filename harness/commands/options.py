@@ -183,3 +183,10 @@ ReportTo = Annotated[
     str | None,
     _text("Trackers to log to, comma-separated: tensorboard,wandb,trackio,mlflow", "LIST", "the recipe's, else none", OUTPUT),
 ]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print the answer and warnings alone; the log has the rest.", rich_help_panel=HOW),
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print every phase and every note, as in the log.", rich_help_panel=HOW)
+]

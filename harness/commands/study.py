@@ -56,7 +56,7 @@ def study_command(name: str, arguments: StudyArguments, output: Output) -> int:
     if tuned_by_objective:
         config = study_config(study, ",".join([study.objectives, *tuned_by_objective.values()]), arguments)
     failed = _run_variants(config, study_record(study, config, tuned_by_objective), run, arguments, output)
-    return 0 if output.dry_run else write_and_list_views(run, output.reports, failed)
+    return 0 if output.dry_run else write_and_list_views(run, output, failed)
 
 
 def _run_variants(
@@ -193,13 +193,13 @@ def _tune_and_evaluate(study: Study, run: RunFolder, arguments: StudyArguments, 
     for objective in objectives_without_choice:
         echo(f"no setting of {objective} could be chosen: every candidate lacks scores on {study.grid.validation}")
     if chosen.empty:
-        return write_and_list_views(run, output.reports, failed) or 2
+        return write_and_list_views(run, output, failed) or 2
     chosen_variants = [
         spellings[row["objective"]].with_setting(row["key"], format_value(row["value"])) for row in chosen.to_dict("records")
     ]
     final_config = study_config(study, ",".join(chosen_variants), arguments)
     failed |= _run_variants(final_config, study_record(study, final_config, {}, restrict_views=True), run, arguments, output)
-    return write_and_list_views(run, output.reports, failed) or (2 if objectives_without_choice else 0)
+    return write_and_list_views(run, output, failed) or (2 if objectives_without_choice else 0)
 
 
 def study_record(study: Study, config: RunConfig, tuned: Mapping[str, str], restrict_views: bool = False) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from harness.planning.request import RunRequest
 from harness.planning.source_digests import source_digests
 from harness.planning.unchanged import check_same_base, check_unchanged
 from harness.progress import Reporter
+from harness.progress.reporter import Line
 from harness.security.redact import redact, redact_command
 from harness.settings.paths import PACKAGE
 from harness.sources.offline import go_offline
@@ -59,8 +60,9 @@ def prepare_run(request: RunRequest, run: RunFolder, reporter: Reporter) -> Trai
         request, run, reporter, ping_judge=any(phase.kind == "evaluate" for phase in to_do), rewrite_data=bool(to_do)
     )
     check_disk(run, to_do, loop.runner.context.policy)
-    for line in preflight_notes(loop):
-        reporter.show_line(line)
+    is_embedded = all(str(part).startswith("builtin:") for part in (config.data.source, config.model.path))
+    for number, line in enumerate(preflight_notes(loop)):  # of data and a model that come with the program one line is enough
+        reporter.send(Line(line, is_detail=is_embedded and number > 0 and not line.startswith("WARNING")))
     if (line := continued_run_warning(loop)) is not None:
         reporter.show_line(line)
         run.journal("other versions", said=line)

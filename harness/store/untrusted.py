@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from harness.errors import DamagedError, OtherFormatError, UserError
 from harness.files import RECOMPUTE_ADVICE, read_json, walk
+from harness.progress.log_file import LOG_NAME
 from harness.settings.safe_paths import RESERVED_FOLDERS, RESERVED_SUFFIXES, FileName, Label
 from harness.store.run_folder import FORMAT_VERSION, RunFolder
 
@@ -184,7 +185,14 @@ def make_way(run: RunFolder, labels: Collection[str] = (), recompute: bool = Fal
     labels: variants, whose folders count too. A file with the name of a phase is set aside by `RunFolder.write_phase`.
     recompute: set aside too what is damaged beside the phases: special files, small files, the record.
     """
-    files = ["journal.jsonl", "failed.json", "scores.csv", "training.csv", "dynamics.csv"]  # the journal first, it is written to
+    files = [
+        "journal.jsonl",
+        LOG_NAME,
+        "failed.json",
+        "scores.csv",
+        "training.csv",
+        "dynamics.csv",
+    ]  # the journal first, it is written to
     files += [path.relative_to(run.root).as_posix() for name in ("tables", "plots") for path in (run.root / name).glob("*")]
     for name in files:
         if (run.root / name).is_dir() and not name.endswith(RESERVED_SUFFIXES):

@@ -10,6 +10,7 @@ from harness.files import write_json, write_packed_jsonl
 from harness.loop.benchmark import EvalOptions
 from harness.loop.costs import Cost, Sizes, Throughput
 from harness.loop.phases.phase import Phase
+from harness.progress.reporter import Total
 from harness.records import digest
 from harness.store.partial_results import PartialResults
 from harness.store.phase_writer import PhaseWriter
@@ -41,8 +42,8 @@ class Evaluate(Phase):
         return {"limit": self.context.config.evaluation.limit, **self.context.benchmark.judge_identity}
 
     @property
-    def progress(self) -> tuple[str, int | None, str]:
-        return f"evaluate on {self.context.suite}", self.context.benchmark.requests(), "requests"
+    def progress(self) -> tuple[str, Total, str]:
+        return "evaluate", self.context.benchmark.requests, "requests"  # their number is known once the prompts are built
 
     def run(self, draft: PhaseWriter) -> None:
         context, config, benchmark, run = self.context, self.context.config, self.context.benchmark, self.context.run
