@@ -10,16 +10,38 @@ from pathlib import Path
 from harness.discovery.variants import builtin_folder, list_objectives, load_objective
 from harness.settings.listing import list_settings
 from harness.settings.paths import PACKAGE
-from objectives import Objective
+from objectives import Citation, Objective
 
+# SPACE's file was written from a note about the paper and keeps its text, by whose digest recorded runs know it; the paper is cited.
+PAPERS_BEHIND_NOTES = {"https://en.papernotes.org/NeurIPS2025/": ("https://arxiv.org/abs/2512.07175", "NeurIPS 2025")}
 BEGIN, END = "<!-- generated: {name} -->", "<!-- end: {name} -->"
 
 
 def objective_index() -> str:
     """The paper index of objectives/README.md: equation, needs, hyper-parameters, source, per objective."""
+    return "\n".join(_entry(name, load_objective(path)) for name, path in _builtin_objectives().items())
+
+
+def objective_table() -> str:
+    """The README's table: name, title and paper, per objective that ships."""
+    rows = []
+    for name, path in _builtin_objectives().items():
+        cls = load_objective(path)
+        url, where = _paper(cls.citation)
+        venue = f", {where}" if where != cls.citation.where else ""
+        rows.append(f"| `{name}` | {cls.title} | {cls.citation.label}, [{cls.citation.title}]({url}){venue} |")
+    return "\n".join(["| name | objective | paper |", "| --- | --- | --- |", *rows])
+
+
+def _builtin_objectives() -> dict[str, Path]:
     folder = builtin_folder()
-    objectives = {n: p for n, p in list_objectives().items() if p.parent == folder}
-    return "\n".join(_entry(name, load_objective(path)) for name, path in objectives.items())
+    return {name: path for name, path in list_objectives().items() if path.parent == folder}
+
+
+def _paper(citation: Citation) -> tuple[str, str]:
+    """The paper's address and where it is to be found in it, or where it appeared if the source was a note about it."""
+    papers = [paper for note, paper in PAPERS_BEHIND_NOTES.items() if citation.url.startswith(note)]
+    return papers[0] if papers else (citation.url, citation.where)
 
 
 def _entry(name: str, cls: type[Objective]) -> str:
@@ -30,7 +52,9 @@ def _entry(name: str, cls: type[Objective]) -> str:
     for spec in dataclasses.fields(cls):
         lines.append(f"- `{spec.name}` = {spec.default!r}: {spec.metadata['doc']}")
     citation = cls.citation
-    source = f"Source: {citation.label}, [{citation.title}]({citation.url}), {citation.where}."
+    url, where = _paper(citation)
+    note = "" if url == citation.url else f"; read in a [note about it]({citation.url})"
+    source = f"Source: {citation.label}, [{citation.title}]({url}), {where}{note}."
     lines += [*[""] * bool(dataclasses.fields(cls)), source, ""]
     return "\n".join(lines)
 
@@ -57,5 +81,6 @@ def rewrite(readme: Path, name: str, block: str) -> None:
 
 
 if __name__ == "__main__":
+    rewrite(PACKAGE.parent / "README.md", "objective table", objective_table())
     rewrite(builtin_folder() / "README.md", "objectives", objective_index())
     rewrite(PACKAGE / "recipes" / "README.md", "settings", settings_index())
