@@ -71,6 +71,8 @@ JobsOption = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Trials at once, one process each; default: one per GPU or CPU core.")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost estimate, and stop.")]
+SideArgument = Annotated[str, typer.Argument(help="RUN, RUN:OBJECTIVE or RUN:OBJECTIVE@ITERATION (a number, or last).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, with every number in full.")]
 DEFAULT_RESULTS = Path("results")
 DEFAULT_REPORTS = Path("reports")
 
@@ -175,6 +177,14 @@ def report(
     from harness.commands.inspect import report_command
 
     report_command(run, results, out)
+
+
+@app.command()
+def compare(a: SideArgument, b: SideArgument, results: ResultsOption = DEFAULT_RESULTS, as_json: JsonOption = False) -> None:
+    """Compare two runs: a minus b over the items they share, with 95 % interval and n, and what differs in their settings."""
+    from harness.commands.compare import compare_command
+
+    compare_command(a, b, results, as_json)
 
 
 objectives_app = _sub_app("objectives", "List, show and check objectives.")
