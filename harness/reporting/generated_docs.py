@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from harness.discovery.variants import builtin_folder, list_objectives, load_objective
+from harness.reporting.data_dictionary import data_dictionary
 from harness.settings.listing import list_settings
 from harness.settings.paths import PACKAGE
 from objectives import Objective
@@ -59,3 +60,4 @@ def rewrite(readme: Path, name: str, block: str) -> None:
 if __name__ == "__main__":
     rewrite(builtin_folder() / "README.md", "objectives", objective_index())
     rewrite(PACKAGE / "recipes" / "README.md", "settings", settings_index())
+    (PACKAGE / "docs" / "columns.md").write_text(data_dictionary(), encoding="utf-8")
