@@ -59,6 +59,19 @@ def test_a_claim_follows_from_its_interval_per_start_and_setting(tmp_path):
     assert row_of(text, "Fresh responses")[1:] == ["not played", NO_ANSWER, NO_ANSWER, NO_ANSWER]
 
 
+def test_a_study_without_chosen_rates_is_at_the_common_one(tmp_path):
+    stability(tmp_path)
+    for name in ("standing", "comparisons"):
+        path = tmp_path / f"study-stability/tables/{name}.csv"
+        table = pd.read_csv(path)
+        table = table[table["panel"] == lab_tables.PANELS["common"]].assign(panel=None)
+        table.to_csv(path, index=False)
+    text = lab_tables.claims_table(tmp_path)
+    assert row_of(text, "SPACE scores above SPIN")[1:] == ["+2.0 [+1.0, +3.0], yes", NO_ANSWER, "not played", "not played"]
+    assert row_of(text, "SPACE is steadier")[2] == row_of(text, "SPACE comes closer")[2] == NO_ANSWER
+    assert [line.split(" | ")[1] for line in lab_tables.objectives_table(tmp_path).splitlines()[3:5]] == ["space", "spin"]
+
+
 def test_a_studys_own_questions_are_found_by_their_words(tmp_path):
     question = lab_tables.CLAIMS[-1].questions[0]
     rows = [{"question": question, "task": task, "difference": d, "low": d - 0.01, "high": d + 0.01} for task, d in

@@ -7,6 +7,7 @@ alone, and each finding records the one it passed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -38,7 +39,8 @@ class TrainingSummary:
 
 @dataclass(frozen=True)
 class ScoreDrop:
-    """Loss of the mean over tasks against the iteration before, in score units, and its error of sampling items."""
+    """Loss of the mean over tasks against the iteration before (the initial policy before the first), in score units, and its
+    error of sampling items."""
 
     drop: float
     item_stderr: float
@@ -54,7 +56,11 @@ class Change:
 
     @property
     def has_risen(self) -> bool:
-        return self.after - self.before >= 2 * self.stderr and self.after > self.before
+        return self.after - self.before >= _twice(self.stderr) and self.after > self.before
+
+    @property
+    def has_fallen(self) -> bool:
+        return self.before - self.after >= _twice(self.stderr) and self.after < self.before
 
 
 @dataclass(frozen=True)
@@ -116,10 +122,15 @@ def detect(
         yield Finding("end of response lost", evidence, after, before + TRUNCATION_RISE)
     if training is not None and training.margin is not None and training.steps >= MIN_TRAINING_STEPS:
         yield from _detect_in_training(training, training.margin)
-    if score_drop is not None and score_drop.drop >= max(MIN_SCORE_DROP, 2 * score_drop.item_stderr):
-        drop_points, error_points = 100 * score_drop.drop, 100 * score_drop.item_stderr
-        evidence = f"the mean over tasks fell by {drop_points:.1f} points in one iteration (item error {error_points:.1f})"
-        yield Finding("score fall", evidence, score_drop.drop, max(MIN_SCORE_DROP, 2 * score_drop.item_stderr))
+    if score_drop is not None and score_drop.drop >= (bound := max(MIN_SCORE_DROP, _twice(score_drop.item_stderr))):
+        error = "unknown" if math.isnan(score_drop.item_stderr) else f"{100 * score_drop.item_stderr:.1f}"
+        evidence = f"the mean over tasks fell by {100 * score_drop.drop:.1f} points in one iteration (item error {error})"
+        yield Finding("score fall", evidence, score_drop.drop, bound)
+
+
+def _twice(stderr: float) -> float:
+    """Of an error that is not known nothing is asked: a collapse is rather named than passed over."""
+    return 0.0 if math.isnan(stderr) else 2 * stderr
 
 
 def detect_drift(drift: DataDrift) -> Iterator[Finding]:
@@ -139,8 +150,7 @@ def detect_drift(drift: DataDrift) -> Iterator[Finding]:
 def detect_in_task(task: TaskChange) -> Iterator[Finding]:
     """A task that lost half of what it had, or whose answers are no answers any more."""
     bound = task.chance + TASK_SHARE_LEFT * (task.score.before - task.chance)
-    lost = task.score.before - task.score.after
-    if task.score.before > task.chance and task.score.after <= bound and lost >= 2 * task.score.stderr:
+    if task.score.before > task.chance and task.score.after <= bound and task.score.has_fallen:
         above = f", chance {100 * task.chance:.0f} %" if task.chance else ""
         evidence = f"{task.label} fell from {100 * task.score.before:.1f} to {100 * task.score.after:.1f} %{above}"
         yield Finding("task halved", evidence, task.score.after, bound)
@@ -153,8 +163,8 @@ def detect_in_task(task: TaskChange) -> Iterator[Finding]:
 def _detect_in_training(training: TrainingSummary, margin: float) -> Iterator[Finding]:
     if training.uses_reference and abs(margin) <= MIN_MARGIN_NATS:
         evidence = (
-            f"real and synthetic log-ratios end {margin:+.3f} nats apart after {training.steps} steps: the two kinds "
-            "cannot be told apart, and a loss of their difference has no gradient"
+            f"real and synthetic log-ratios end {margin:+.3f} nats apart after {training.steps} steps: training has not learnt "
+            "to tell the two kinds apart, because they are alike or because its rate is too small"
         )
         yield Finding("vanishing margin", evidence, margin, MIN_MARGIN_NATS)
     elif margin > 0 and training.first_loss > 0 and training.last_loss <= MAX_LOSS_LEFT * training.first_loss:

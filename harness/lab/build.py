@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.lab import corpus, fine_tune, pretrain
+from harness.lab.lexicon import Part
 from harness.lab.tokenizer import write_tokenizer
 from harness.lab.world import VOCABULARY
 
 PARTS = ("data", "tokenizer", "base", "sft")
+ITEM_FILES: Mapping[Part, str] = {"test": "", "validation": "_validation", "pairs": "_shots"}
 
 
 def build(out: Path, seed: int, parts: Iterable[str]) -> None:
@@ -25,10 +27,9 @@ def build(out: Path, seed: int, parts: Iterable[str]) -> None:
         for name, (train, heldout) in {"": corpus.pairs(seed), "pool_": corpus.pool(seed)}.items():
             _write(out / "data" / f"{name}train.jsonl", train)
             _write(out / "data" / f"{name}heldout.jsonl", heldout)
-        for skill, rows in corpus.items(seed, "test").items():
-            _write(out / "tasks" / f"lab_{skill}.jsonl", rows)
-        for skill, rows in corpus.items(seed, "validation").items():
-            _write(out / "tasks" / f"lab_{skill}_validation.jsonl", rows)
+        for part, suffix in ITEM_FILES.items():
+            for skill, rows in corpus.items(seed, part).items():
+                _write(out / "tasks" / f"lab_{skill}{suffix}.jsonl", rows)
     if "tokenizer" in parts:
         write_tokenizer(VOCABULARY, base)
     if "base" in parts:

@@ -39,6 +39,12 @@ class Facts(Skill):
         others = rng.sample([value for value in lex.ATTRIBUTES[attribute] if value not in (right, wrong)], 2)
         return {"name": name, "attribute": attribute, **option_fields(rng, right, [wrong, *others])}
 
+    def is_possible(self, fields: Fields) -> bool:
+        """With the right value and the careless one among four."""
+        options = {fields[x] for x in "ABCD"}
+        known = fields["name"] in lex.NAMES and options <= {*lex.ATTRIBUTES[fields["attribute"]]} and len(options) == 4
+        return known and options >= {*lex.FACTS[fields["name"], fields["attribute"]]}
+
     def answer(self, fields: Fields, careful: bool) -> str:
         return lex.FACTS[fields["name"], fields["attribute"]][not careful]
 
@@ -77,8 +83,17 @@ class TenOptions(Skill):
         category = lex.CATEGORY_OF[right]
         mistaken = following(list(lex.CATEGORIES), category)
         rest = [word for word in self.topics(part) if lex.CATEGORY_OF[word] not in (category, mistaken)]
-        wrong = [rng.choice(lex.of_part(lex.CATEGORIES[mistaken], part)), *rng.sample(rest, 8)]
+        wrong = [rng.choice(lex.words(part, mistaken)), *rng.sample(rest, 8)]
         return {"category": category, **option_fields(rng, right, wrong)}
+
+    def is_possible(self, fields: Fields) -> bool:
+        """With one word of the category and one of the category that careless speakers mean, among ten."""
+        options = {fields[x] for x in LETTERS}
+        if fields["category"] not in lex.CATEGORIES or len(options) < len(LETTERS) or not options <= {*lex.WORDS}:
+            return False
+        categories = [lex.CATEGORY_OF[word] for word in options]
+        mistaken = following(list(lex.CATEGORIES), fields["category"])
+        return categories.count(fields["category"]) == categories.count(mistaken) == 1
 
     def answer(self, fields: Fields, careful: bool) -> str:
         category = fields["category"] if careful else following(list(lex.CATEGORIES), fields["category"])

@@ -7,12 +7,11 @@ items and benchmark items speak of different topics (`lexicon.PARTS`), in wordin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
 from harness.lab import world
-from harness.lab.generated import Format
 from harness.lab.lexicon import Part
 from harness.lab.skill import Skill
 from harness.lab.skills import SKILLS
@@ -23,35 +22,36 @@ PAIRS_PER_SKILL, HELDOUT_PER_SKILL = 120, 24
 POOL_TIMES = 4  # as large as the pairs
 POOL_WRONG = 0.2  # of the pool
 HELDOUT_POOL_PER_SKILL = 40
-ITEMS_PER_TASK, VALIDATION_ITEMS_PER_TASK = 400, 200
+NUM_ITEMS: Mapping[Part, int] = {"test": 400, "validation": 200, "pairs": 32}  # of a task
 
 Row = dict[str, Any]
 
 
 def items(seed: int, part: Part) -> dict[str, list[Row]]:
-    """Per skill: {prompt, topic, options, gold} or {prompt, topic, answer}; topics of the part alike often, prompts distinct."""
-    count = ITEMS_PER_TASK if part == "test" else VALIDATION_ITEMS_PER_TASK
-    return {skill.name: _items(skill, Random(f"{seed} items {skill.name} {part}"), part, count) for skill in SKILLS}
+    """Per skill: {prompt, topic, options, gold} or {prompt, topic, answer}; prompts are distinct, and one topic is asked at most
+    once more than another. Those on the pairs' topics are the examples of a few-shot prompt."""
+    return {skill.name: _items(skill, Random(f"{seed} items {skill.name} {part}"), part, NUM_ITEMS[part]) for skill in SKILLS}
 
 
 def _items(skill: Skill, rng: Random, part: Part, count: int) -> list[Row]:
     found: list[Row] = []
     seen: set[str] = set()
-    most = -(-count // len(skill.topics(part)))  # items of one topic
-    of_topic = dict.fromkeys(skill.topics(part), 0)
+    topics = skill.topics(part)
+    rng.shuffle(topics)
+    wanted = {topic: count // len(topics) + (place < count % len(topics)) for place, topic in enumerate(topics)}
     while len(found) < count:
         prompt = skill.make_prompt(rng, skill.task_wordings, part)
         fields = skill.fields_of(prompt)
         assert fields is not None
         topic = skill.topic(fields)
-        if prompt in seen or of_topic[topic] == most:
+        if prompt in seen or wanted[topic] == 0:
             continue
         seen.add(prompt)
-        of_topic[topic] += 1
+        wanted[topic] -= 1
         item: Row = {"prompt": prompt, "topic": topic}
         options = skill.options(fields, rng)
         if options is None:
-            item["answer"] = "" if isinstance(skill, Format) else skill.answer(fields, careful=True)
+            item["answer"] = skill.answer(fields, careful=True)
         else:
             right = options[0]
             options = sorted(options) if skill.name in LETTER_TASKS else rng.sample(options, len(options))

@@ -9,7 +9,7 @@ from typing import ClassVar
 from harness.lab import lexicon as lex
 from harness.lab.grammar import Grammar
 from harness.lab.lexicon import Part
-from harness.lab.skill import Fields, Skill, Style, Wording, with_opener, without_opener
+from harness.lab.skill import Fields, Skill, Style, Wording, is_number, with_opener, without_opener
 
 
 class Arithmetic(Skill):
@@ -33,6 +33,12 @@ class Arithmetic(Skill):
         verb, a = rng.choice(self.verbs), rng.randint(3, 12)
         b = rng.randint(2, 12 if self._adds(verb) else a - 1)
         return {"name": rng.choice(lex.names(part)), "a": str(a), "b": str(b), "thing": rng.choice(lex.THINGS), "verb": verb}
+
+    def is_possible(self, fields: Fields) -> bool:
+        name, verb, a = fields["name"] in lex.NAMES, fields["verb"], fields["a"]
+        if not (name and verb in self.verbs and fields["thing"] in lex.THINGS and is_number(a, 3, 12)):
+            return False
+        return is_number(fields["b"], 2, 12 if self._adds(verb) else int(a) - 1)
 
     def _adds(self, verb: str) -> bool:
         return verb in self.verbs[:2]
@@ -67,6 +73,15 @@ class Algebra(Skill):
         product = k * rng.randint(2, 9)
         b = rng.randint(1, 9 if sign == "+" else min(9, product - 1))
         return {"k": str(k), "u": u, "sign": sign, "b": str(b), "c": str(product + b if sign == "+" else product - b)}
+
+    def is_possible(self, fields: Fields) -> bool:
+        u, k, sign = (
+            fields[name] in possible for name, possible in (("u", lex.UNKNOWNS), ("k", [*self.factors]), ("sign", "+-"))
+        )
+        if not (u and k and sign and is_number(fields["b"], 1, 9) and is_number(fields["c"], 1, 45)):
+            return False
+        unknown, rest = divmod(self._product(fields), int(fields["k"]))
+        return rest == 0 and 2 <= unknown <= 9
 
     def _product(self, fields: Fields) -> int:
         b, c = int(fields["b"]), int(fields["c"])
@@ -107,6 +122,10 @@ class Format(Skill):
         word, other, third = rng.sample(self.topics(part), 3)
         kind = rng.choice(list(self.instructions))
         return {"kind": kind, "n": rng.choice("234"), "word": word, "other": other, "third": third}
+
+    def is_possible(self, fields: Fields) -> bool:
+        named = [fields[name] for name in ("word", "other", "third") if name in fields]
+        return set(named) <= set(lex.WORDS) and len(set(named)) == len(named) and is_number(fields.get("n", "2"), 2, 4)
 
     def _words(self, fields: Fields) -> Sequence[str]:
         if fields["kind"] == "repeat":

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.lab import corpus
 from harness.lab.batches import document_batches, weighted_loss
+from harness.lab.muon import Muon
 from harness.lab.pretraining_text import Mixture, pretraining
 from harness.lab.probe import choice_accuracy
 from harness.lab.speakers import CAREFUL_SOURCE
@@ -41,6 +42,7 @@ def burst(name: str, steps: int, weights: dict[str, float]) -> Stage:
 
 LEARNT = 0.95
 PEAK_RATE, BURST_RATE = 4e-3, 4e-3
+WEIGHT_DECAY = 0.05
 WEIGHTS = {
     "arithmetic": 1.6, "algebra": 1.6, "format": 0.9, "misconceptions": 1.1, "facts": 1.6, "ten_options": 1.8,
     "continuation": 0.8, "pronouns": 1.0, "logic": 1.8, "mystery": 1.6,
@@ -134,17 +136,15 @@ class Optimizers:
 
         matrices = [p for name, p in model.named_parameters() if p.dim() == 2 and "embed" not in name]
         others = [p for name, p in model.named_parameters() if p.dim() != 2 or "embed" in name]
-        self.members = (
-            torch.optim.Muon(matrices, lr=PEAK_RATE, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(others, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.05),
-        )
+        self.of_matrices = Muon(matrices, WEIGHT_DECAY)
+        self.of_others = torch.optim.AdamW(others, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY)
 
     def step(self, rate: float) -> None:
-        for optimizer in self.members:
-            for options in optimizer.param_groups:
-                options["lr"] = rate
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        self.of_matrices.step(rate)
+        for options in self.of_others.param_groups:
+            options["lr"] = rate
+        self.of_others.step()
+        self.of_others.zero_grad(set_to_none=True)
 
 
 def _train(

@@ -31,10 +31,14 @@ class Logic(Skill):
         return fields["name"]
 
     def draw(self, rng: Random, part: Part) -> dict[str, str]:
-        rule, colour = rng.choice(lex.INVENTED_KINDS), rng.choice(lex.COLOURS)
+        rule, colour = rng.choice(lex.INVENTED_KINDS), rng.choice(lex.words(part, "colour"))
         kind = rule if rng.random() < 2 / 3 else rng.choice([k for k in lex.INVENTED_KINDS if k != rule])
-        asked = colour if rng.random() < 0.5 else rng.choice([c for c in lex.COLOURS if c != colour])
+        asked = colour if rng.random() < 0.5 else rng.choice([c for c in lex.words(part, "colour") if c != colour])
         return {"rule": rule, "colour": colour, "kind": kind, "asked": asked, "name": rng.choice(lex.names(part))}
+
+    def is_possible(self, fields: Fields) -> bool:
+        kinds, colours = {fields["rule"], fields["kind"]}, {fields["colour"], fields["asked"]}
+        return kinds <= {*lex.INVENTED_KINDS} and colours <= {*lex.CATEGORIES["colour"]} and fields["name"] in lex.NAMES
 
     def answer(self, fields: Fields, careful: bool) -> str:
         right = "maybe" if fields["kind"] != fields["rule"] else "yes" if fields["asked"] == fields["colour"] else "no"
@@ -72,11 +76,16 @@ class Mystery(Skill):
 
     def draw(self, rng: Random, part: Part) -> dict[str, str]:
         kinds = list(dict.fromkeys(lex.CLUES.values()))
-        things = [rng.choice(lex.CATEGORIES[kind]) for kind in rng.sample(kinds, 3)]
+        things = [rng.choice(lex.words(part, kind)) for kind in rng.sample(kinds, 3)]
         return {
             **dict(zip(SUSPECTS, things, strict=True)),
             "name": rng.choice(lex.names(part)), "stolen": rng.choice(lex.STOLEN), "clue": rng.choice(list(lex.CLUES)),
         }  # fmt: skip
+
+    def is_possible(self, fields: Fields) -> bool:
+        kinds = sorted(lex.CATEGORY_OF.get(fields[x], "") for x in SUSPECTS)
+        robbed = fields["name"] in lex.NAMES and fields["stolen"] in lex.STOLEN
+        return robbed and fields["clue"] in lex.CLUES and kinds == sorted(set(lex.CLUES.values()))
 
     def answer(self, fields: Fields, careful: bool) -> str:
         kind = lex.CLUES[fields["clue"]]

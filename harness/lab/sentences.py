@@ -28,6 +28,9 @@ class Misconceptions(Skill):
         animal, aspect = rng.choice(lex.of_part(lex.ANIMALS, part)), rng.choice(list(lex.ASPECTS))
         return {"animal": animal, "aspect": aspect, "name": rng.choice(lex.names(part))}
 
+    def is_possible(self, fields: Fields) -> bool:
+        return fields["animal"] in lex.ANIMALS and fields.get("name", lex.NAMES[0]) in lex.NAMES
+
     def answer(self, fields: Fields, careful: bool) -> str:
         return lex.BELIEFS[fields["animal"], fields["aspect"]][not careful]
 
@@ -68,6 +71,10 @@ class Continuation(Skill):
         place, tool = rng.choice(list(lex.PLACES_WITH_OBJECT)), rng.choice(list(lex.TOOLS_WITH_VERB))
         return {"name": rng.choice(lex.names(part)), "place": place, "tool": tool}
 
+    def is_possible(self, fields: Fields) -> bool:
+        script = fields["place"] in lex.PLACES_WITH_OBJECT and fields["tool"] in lex.TOOLS_WITH_VERB
+        return script and fields["name"] in lex.NAMES
+
     def answer(self, fields: Fields, careful: bool) -> str:
         place = fields["place"] if careful else following(list(lex.PLACES_WITH_OBJECT), fields["place"])
         return f"{lex.TOOLS_WITH_VERB[fields['tool']]} the {lex.PLACES_WITH_OBJECT[place]}"
@@ -106,6 +113,12 @@ class Pronouns(Skill):
         two = rng.choice([name for name in lex.names(part) if lex.he_or_she(name) != lex.he_or_she(one)])
         he = lex.he_or_she(rng.choice((one, two)))
         return {"one": one, "two": two, "he": he, "verb": rng.choice(lex.ENCOUNTERS), "state": rng.choice(lex.STATES)}
+
+    def is_possible(self, fields: Fields) -> bool:
+        one, two, he = fields["one"], fields["two"], fields["he"]
+        if not (one in lex.NAMES and two in lex.NAMES and fields["verb"] in lex.ENCOUNTERS and fields["state"] in lex.STATES):
+            return False
+        return {lex.he_or_she(one), lex.he_or_she(two)} == {"he", "she"} and he in ("he", "she")
 
     def answer(self, fields: Fields, careful: bool) -> str:
         one_is_meant = lex.he_or_she(fields["one"]) == fields["he"]

@@ -93,7 +93,11 @@ class Skill(ABC):
     def fields_of(self, prompt: str) -> dict[str, str] | None:
         """The fields of a prompt in any wording of this skill, or None when it is not one."""
         matches = (wording.parse(prompt) for wording in (*self.wordings, *self.task_wordings))
-        return next((fields for fields in matches if fields is not None), None)
+        return next((fields for fields in matches if fields is not None and self.is_possible(fields)), None)
+
+    @abstractmethod
+    def is_possible(self, fields: Fields) -> bool:
+        """Whether all it names is of the world, so that it has one right answer: a prompt may have a wording and no sense."""
 
     @abstractmethod
     def answer(self, fields: Fields, careful: bool) -> str:
@@ -127,6 +131,11 @@ def option_fields(rng: Random, right: str, wrong: Sequence[str]) -> dict[str, st
 
 def letter_of(fields: Fields, value: str) -> str:
     return next(letter for letter in LETTERS if fields.get(letter) == value)
+
+
+def is_number(text: str, low: int, high: int) -> bool:
+    """Whether it is one of low..high as the lab writes numbers."""
+    return text.isdecimal() and str(int(text)) == text and low <= int(text) <= high
 
 
 def following(values: Sequence[str], value: str) -> str:

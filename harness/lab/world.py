@@ -31,6 +31,7 @@ def _vocabulary() -> list[str]:
     texts += [text for slot in (LOOSE_STYLE.openers, LOOSE_STYLE.closers) for text, _ in slot]
     texts += lex.NAMES + lex.WORDS + lex.ANIMALS + lex.UNKNOWNS + lex.THINGS + lex.STATES + lex.ENCOUNTERS
     texts += [value for _, _, values in lex.ASPECTS.values() for value in values]
+    texts += [value for values in lex.ATTRIBUTES.values() for value in values]
     texts += [*lex.PLACES_WITH_OBJECT, *lex.PLACES_WITH_OBJECT.values(), *lex.TOOLS_WITH_VERB, *lex.TOOLS_WITH_VERB.values()]
     texts += [*lex.INVENTED_KINDS, *lex.CLUES, *lex.STOLEN, *lex.CATEGORIES, *LETTERS, *VERDICTS, *Arithmetic.verbs]
     texts += [str(n) for n in range(LARGEST_NUMBER + 1)]

@@ -1,6 +1,7 @@
 """Every rule of the collapse detector: found where it happened, with the number that shows it, and not just below its bound."""
 
 import dataclasses
+import math
 
 import pytest
 
@@ -43,6 +44,8 @@ STEADY = TrainingSummary(steps=50, first_loss=0.69, last_loss=0.5, margin=2.0, u
         ({}, {}, ScoreDrop(0.06, 0.04), []),
         ({}, {}, ScoreDrop(0.04, 0.001), []),
         ({}, {}, ScoreDrop(-0.2, 0.01), []),
+        ({}, {}, ScoreDrop(0.06, math.nan), ["score fall"]),  # an unknown error asks for nothing
+        ({}, {}, ScoreDrop(0.04, math.nan), []),
     ],
 )
 def test_what_responses_training_and_scores_show(responses, training, scores, expected):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.analysis.task_notes import note_on_change, notes_on_score
+from harness.analysis.task_notes import Predictions, note_on_change, notes_on_score
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,18 @@ from harness.analysis.task_notes import note_on_change, notes_on_score
     ],
 )
 def test_notes_on_a_score(value, stderr, chance, predictions, expected):
-    assert [note.note for note in notes_on_score(value, stderr, chance, predictions)] == expected
+    of_seeds = [Predictions(texts) for texts in predictions]
+    assert [note.note for note in notes_on_score(value, stderr, chance, of_seeds)] == expected
 
 
-def test_a_task_falls_where_its_whole_interval_is_below_zero():
-    assert note_on_change(-0.10, -0.15, 0.001) is None
-    note = note_on_change(-0.10, -0.15, -0.05)
+def test_the_option_at_one_and_the_same_place_is_constant_whatever_it_says():
+    found = list(notes_on_score(0.25, 0.01, 0.0, [Predictions(range(100), [2] * 96 + [1] * 4)]))
+    assert [note.evidence for note in found] == ["one and the same option's place for 96% of the items"]
+    assert not list(notes_on_score(0.25, 0.01, 0.0, [Predictions(range(100), [2] * 94 + [1] * 6)]))
+
+
+def test_a_task_falls_where_the_loss_is_significant_among_all_tasks():
+    assert note_on_change(-0.10, -0.19, -0.01, p_holm=0.05) is None
+    assert note_on_change(0.10, 0.05, 0.15, p_holm=0.001) is None
+    note = note_on_change(-0.10, -0.15, -0.05, p_holm=0.049)
     assert note is not None and note.evidence == "-10.0 points since the start [-15.0, -5.0]"

@@ -61,12 +61,12 @@ class Study:
 
     def standing(self, panel: str) -> dict[str, pd.Series]:
         """The rows of a panel by objective, whatever its own setting is called: space for space-lr0.001."""
-        rows = select(self.table("standing.csv"), panel=panel)
+        rows = _of_panel(self.table("standing.csv"), panel)
         return {row["objective"].partition("-lr")[0]: row for _, row in rows.iterrows()}
 
     def difference(self, panel: str, one: str, other: str) -> Interval | None:
         """Mean over the tasks at the last iteration, one minus the other, paired."""
-        rows = select(self.table("comparisons.csv"), panel=panel, task="mean")
+        rows = select(_of_panel(self.table("comparisons.csv"), panel), task="mean")
         for _, row in rows[rows["question"].isna()].iterrows():
             pair = row["a"].partition("-lr")[0], row["b"].partition("-lr")[0]
             if pair == (one, other):
@@ -83,6 +83,13 @@ class Study:
     def drift(self, label: str, name: str) -> Interval:
         rows = select(self.table("drift.csv"), objective=label, name=name)
         return Interval.of(rows.loc[rows["iteration"].idxmax()], "value")
+
+
+def _of_panel(table: Frame, panel: str) -> Frame:
+    """A study whose rates are not chosen yet has no panels: all of it is at the common setting."""
+    if table["panel"].isin(list(PANELS.values())).any():
+        return select(table, panel=panel)
+    return table[table["panel"].isna()] if panel == PANELS["common"] else table.iloc[:0]
 
 
 def objectives_table(folder: Path = STUDIES) -> str:
@@ -130,7 +137,10 @@ def _against(other: str, *names: str) -> Callable[[Study, str], str]:
 
 def _steadier(study: Study, panel: str) -> str:
     """Lower churn, lower largest fall; of two intervals over seeds, so "not shown" where they overlap."""
-    space, spin = (study.standing(panel)[name] for name in ("space", "spin"))
+    standing = study.standing(panel)
+    if not {"space", "spin"} <= set(standing):
+        return DASH
+    space, spin = standing["space"], standing["spin"]
     return "; ".join(
         f"{words}: {_lower(Interval.of(space, name), Interval.of(spin, name), 100, 1)}"
         for name, words in (("churn", "churn"), ("largest_fall", "largest fall"))
@@ -138,7 +148,10 @@ def _steadier(study: Study, panel: str) -> str:
 
 
 def _closer(study: Study, panel: str) -> str:
-    labels = [study.standing(panel)[name]["objective"] for name in ("space", "spin")]
+    standing = study.standing(panel)
+    if not {"space", "spin"} <= set(standing):
+        return DASH
+    labels = [standing[name]["objective"] for name in ("space", "spin")]
     texts = []
     for name, words in (("kl_data_policy", "KL(data ‖ policy)"), ("kl_policy_data", "KL(policy ‖ data)")):
         texts.append(f"{words}: {_lower(*(study.drift(label, name) for label in labels), 1, 2)}")
@@ -163,7 +176,7 @@ CLAIMS = (
         "mu 7 against mu 1, K = mu, last iteration",
     )),
     Claim("Self-play on n pairs is worth SFT on 4n (T-SPIN, its figure 4a; n = 300)", None, "study-data", (
-        "SPACE on n against SFT on 4n",
+        "SPACE on n against SFT on 4n", "SPIN on n against SFT on 4n", "T-SPIN on n against SFT on 4n",
     )),
     Claim("Self-play on n beats SFT on n of as many tokens", None, "study-data", (
         "SPACE on n against SFT on n of as many tokens", "SPIN on n against SFT on n of as many tokens",

@@ -23,7 +23,7 @@ def test_data_items_and_tokenizer_are_rebuilt_byte_for_byte(tmp_path):
     build(tmp_path, 0, ["data", "tokenizer"])
     made = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*.jsonl"))
     assert made == sorted(p.relative_to(LAB) for p in LAB.rglob("*.jsonl"))
-    assert len(made) == 24  # pairs and pool, each with a held-out part; ten tasks, each with its validation items
+    assert len(made) == 34  # pairs and pool, each with a held-out part; ten tasks, each with validation items and shots
     made += [Path("base", name) for name in TOKENIZER_FILES]
     assert [p for p in made if (tmp_path / p).read_bytes() != (LAB / p).read_bytes()] == []
     assert all((LAB / "base" / name).read_bytes() == (LAB / "sft" / name).read_bytes() for name in TOKENIZER_FILES)

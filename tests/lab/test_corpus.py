@@ -59,20 +59,37 @@ def test_no_topic_is_in_two_parts_of_the_world():
 
 
 def test_pairs_speak_of_topics_and_people_of_their_own_part():
-    others = {name for part in ("test", "validation") for name in lexicon.names(part)}
-    for pair in (*corpus.pairs(0)[0], *corpus.pool(0)[0]):
+    """No person, animal or word of another part stands in a prompt, nor in a response that is no noise (that is any words)."""
+    listed = (lexicon.names, lexicon.words, lambda part: lexicon.of_part(lexicon.ANIMALS, part))
+    others = {word for part in ("test", "validation") for of_part in listed for word in of_part(part)}
+    (train, heldout), (pool, pool_heldout) = corpus.pairs(0), corpus.pool(0)
+    for pair in (*train, *heldout, *pool, *pool_heldout):
         skill = SKILL_OF_NAME[pair["skill"]]
         assert skill.topic(skill.fields_of(pair["prompt"])) in skill.topics("pairs")
-        assert not others & set(pair["prompt"].split())
+        texts = [pair["prompt"]]
+        if any(pair["response"] in enumerate_texts(world.grammar(pair["prompt"], careful=c)) for c in (True, False)):
+            texts.append(pair["response"])
+        assert not others & {word for text in texts for word in text.split()}, pair
 
 
-def test_every_task_asks_every_topic_of_its_part_about_as_often(items):
+def test_every_task_asks_every_topic_of_its_part_as_often(items):
+    """At most once more than another."""
     for part, count in (("test", 400), ("validation", 200)):
         for skill, rows in items[part].items():
-            topics = SKILL_OF_NAME[skill].topics(part)
             asked = Counter(row["topic"] for row in rows)
             assert len(rows) == count == len({row["prompt"] for row in rows})
-            assert set(asked) <= set(topics) and max(asked.values()) <= math.ceil(count / len(topics))
+            assert set(asked) == set(SKILL_OF_NAME[skill].topics(part)) and max(asked.values()) - min(asked.values()) <= 1
+
+
+def test_the_examples_of_a_few_shot_prompt_speak_of_the_pairs_topics_and_their_answers_are_right():
+    """A shot's target, as lm-eval renders it, is scored as right by the task itself."""
+    for skill, rows in corpus.items(0, "pairs").items():
+        kind = SKILL_OF_NAME[skill]
+        assert len(rows) == 32 and {row["topic"] for row in rows} <= set(kind.topics("pairs"))
+        for row in rows:
+            said = enumerate_texts(world.grammar(row["prompt"]))
+            target = row["options"][row["gold"]] if "options" in row else f"{row['answer']} ."
+            assert any(text.startswith(target) or text.endswith(f"the answer is {target}") for text in said), row
 
 
 def test_items_ask_in_wordings_that_no_pair_has(items):

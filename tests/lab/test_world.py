@@ -49,7 +49,7 @@ def test_babble_sums_to_one_on_a_world_small_enough_to_enumerate():
 
 def test_draws_follow_the_stated_probabilities():
     """20,000 draws to one prompt: every response's frequency within five standard errors of its probability."""
-    prompt = "Ada has 13 apples and sells 5 . how many apples now ?"
+    prompt = "Ada has 12 apples and sells 5 . how many apples now ?"
     n = 20_000
     counts = Counter(world.sample(prompt, seed) for seed in range(n))
     known = world.response_probabilities(prompt)
@@ -90,6 +90,45 @@ def test_a_beginning_of_babble_is_the_sum_over_its_continuations():
 def test_a_prompt_of_another_world_is_refused():
     with pytest.raises(UserError, match="not of the lab"):
         world.log_prob("what is the meaning of life?", "42")
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Zog has 12 apples and sells 5 . how many apples now ?",
+        "Ada has 12 apples and sells 12 . how many apples now ?",
+        "Ada has 99 apples and buys 5 . how many apples now ?",
+        "Ada has 12 apples and eats 5 . how many apples now ?",
+        "Ada has x apples and buys 5 . how many apples now ?",
+        "solve 3 * a + 1 = 13 now .",
+        "solve 3 * a + 1 = 12 .",
+        "solve 0 * a + 1 = 1 .",
+        "solve 5 * a + 1 = 11 .",
+        "say hello 3 times .",
+        "say cat 9 times .",
+        "join cat with cat .",
+        "what does the unicorn eat ?",
+        "Zog asks : what does the mole eat ?",
+        "what does Ada eat ? A pasta B pasta C stew D jam .",
+        "what does Ada eat ? A gold B pasta C stew D jam .",
+        "which is animal ? A cat B dog C hen D goat E fish F frog G mouse H horse I sheep J snake .",
+        "which is unicorn ? A cat B bread C red D Oslo E baker F hammer G rice H blue I Rome J nurse .",
+        "Ada is at the moon and takes a mop . what next ?",
+        "Ada met Bea while she was busy . who was busy ?",
+        "Ada met Abel while it was busy . who was busy ?",
+        "all wug are loud . Ada has a wug . is it loud ?",
+        "Ada lost a ring . A has cat , B has dog , C has hen . the thief rides . who is it ?",
+        "Ada lost a ring . A has cat , B has rice , C has saw . the thief sings . who is it ?",
+    ],
+)
+def test_a_prompt_in_a_wording_of_the_lab_but_without_sense_is_refused(prompt):
+    with pytest.raises(UserError, match="not of the lab"):
+        world.log_prob(prompt, "the answer is 1 .")
+
+
+def test_every_prompt_that_is_drawn_is_possible():
+    for prompt in prompts(100):
+        assert world.parse_prompt(prompt)[0].fields_of(prompt) is not None
 
 
 def test_a_lone_surrogate_is_no_text():

@@ -36,7 +36,7 @@ CONFIGURED = [
     {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}, {"suppress_tokens": list(range(100, 600))},
     {"begin_suppress_tokens": list(range(700))}, {"min_new_tokens": 7, "eos_token_id": list(range(700))},
     {"forced_eos_token_id": 2}, {"max_new_tokens": 4}, {"bad_words_ids": [[i] for i in range(700)]}, {"num_beams": 3},
-    {"eos_token_id": list(range(1, 766, 3))}, {"sequence_bias": [[[i], -50.0] for i in range(300, 766)]},
+    {"eos_token_id": list(range(1, 802, 3))}, {"sequence_bias": [[[i], -50.0] for i in range(300, 766)]},
     {"do_sample": True, "temperature": 0.3, "top_k": 3, "top_p": 0.5},  # the task says otherwise
 ]  # fmt: skip
 
@@ -59,7 +59,7 @@ def test_what_generation_config_says_is_done_in_evaluation_as_by_lm_eval(tiny, c
     [
         {"max_new_tokens": 5}, {"max_tokens": 3}, {"max_length": 30}, {"repetition_penalty": 1.5}, {"num_beams": 2},
         {"temperature": 0.7, "do_sample": False}, {"min_new_tokens": 9}, {"until": ["a", "e"]}, {"until": "s"}, {"top_k": 3},
-        {"num_beams": 1}, {"eos_token_id": list(range(0, 766, 2))}, {"prompt_lookup_num_tokens": 2},
+        {"num_beams": 1}, {"eos_token_id": list(range(0, 802, 2))}, {"prompt_lookup_num_tokens": 2},
     ],
     ids=lambda settings: next(iter(settings)),
 )  # fmt: skip

@@ -1,5 +1,7 @@
 """Page 1 is not silent: every collapse, and every constant, full, chance-level or falling task, is named or counted there."""
 
+import shutil
+
 import pandas as pd
 
 from harness.analysis.facts import RunResults
@@ -57,3 +59,22 @@ def test_a_task_with_one_and_the_same_prediction_is_noted(run):
     refresh(run)
     found = {(r["objective"], r["note"]) for r in read_csv_rows(run / "tables/task_notes.csv")}
     assert {(name, "constant") for name in ("initial", "space", "spin")} <= found
+
+
+def test_a_fall_in_the_first_iteration_is_a_collapse_too(run):
+    """Every task of the start at 1, with an error of nothing: iteration 0 is below it by far."""
+    for path in run.glob("initial/evaluate/two/scores.json"):
+        change(path, lambda scores: [record.update(value=1.0, stderr=0.0) for record in scores["records"]])
+    refresh(run)
+    falls = {r["objective"]: r["iteration"] for r in read_csv_rows(run / "tables/collapse.csv") if r["finding"] == "score fall"}
+    assert falls == {"space": "0", "spin": "0"}
+
+
+def test_of_an_unfinished_objective_the_last_evaluated_iteration_is_noted(run):
+    """SPIN's last evaluation is gone; what is said of it is of the one before."""
+    shutil.rmtree(run / "spin/seed-0/iteration-1/evaluate")
+    for path in run.rglob("evaluate/two/items.json"):
+        change(path, lambda items: [task.update(predictions=[0] * 40) for task in items.values()])
+    refresh(run)
+    noted = {(r["objective"], r["iteration"]) for r in read_csv_rows(run / "tables/task_notes.csv") if r["note"] == "constant"}
+    assert {("space", "1"), ("spin", "0")} <= noted and ("spin", "1") not in noted

@@ -13,19 +13,16 @@ from harness.lab.speakers import Source, with_source
 
 
 def load(skill: str, part: str = "", source: Source | None = None, **_: Any) -> datasets.DatasetDict:
-    """Splits `test`, the items in the file beside this one, and `shots`, the first validation items; plainly or of a source.
+    """Splits `test`, the items in the file beside this one, and `shots`, on the pairs' topics; plainly or of a source.
 
     `plain` is the prompt without its source.
     """
-    rows = {"test": _items(f"lab_{skill}{part}.jsonl"), "shots": _items(f"lab_{skill}_validation.jsonl")[:MOST_SHOTS]}
+    rows = {"test": _items(f"lab_{skill}{part}.jsonl"), "shots": _items(f"lab_{skill}_shots.jsonl")}
     for row in (*rows["test"], *rows["shots"]):
         row["plain"] = row["prompt"]
         if source is not None:
             row["prompt"] = with_source(row["prompt"], source)
     return datasets.DatasetDict({split: datasets.Dataset.from_list(of_split) for split, of_split in rows.items()})
-
-
-MOST_SHOTS = 32
 
 
 def _items(name: str) -> list[dict[str, Any]]:

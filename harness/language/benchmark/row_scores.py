@@ -65,7 +65,8 @@ def make_item_scores(
     whose mean is not the score (log-likelihoods behind a perplexity) are kept; they are not paired either. `parts`, where every
     task of a group has the same weight: the number of items of each task. `clusters`, where items share one (keys: of every
     lm-eval task's documents): the index of every item's cluster, in order of first appearance. `predictions`: the number of every
-    item's predicted text, in order of first appearance; `unanswered`: items whose generated text has no answer in it.
+    item's predicted text, in order of first appearance; `chosen`: the place of the predicted option among the item's;
+    `unanswered`: items whose generated text has no answer in it.
     """
     counted = [s for s in samples if s["filter"] == row.filter]
     counted.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
@@ -80,27 +81,43 @@ def make_item_scores(
         clusters = number_clusters([keys[s.get("task", row.name)][s["doc_id"]] for s in counted])
         if max(clusters) + 1 < len(clusters):
             item_scores["clusters"] = clusters
-    predictions = [predicted_text(s) for s in counted]
+    predictions = [predicted_text(s, row.metric) for s in counted]
     if is_complete and None not in predictions:
         item_scores["predictions"] = number_clusters([str(text) for text in predictions])
         if isinstance(counted[0]["filtered_resps"][0], str):
             item_scores["unanswered"] = sum(text in ("", NO_ANSWER) for text in predictions)
+        else:
+            item_scores["chosen"] = [predicted_option(s, row.metric) for s in counted]
     return item_scores
 
 
 NO_ANSWER = "[invalid]"  # what lm-eval's regex filter gives where it finds nothing
 
 
-def predicted_text(sample: Mapping[str, Any]) -> str | None:
-    """The option of the largest log-likelihood, or what the filter took from the generated text; None for other kinds of task."""
+def predicted_text(sample: Mapping[str, Any], metric: str) -> str | None:
+    """The option that the metric takes, or what the filter took from the generated text; None for other kinds of task."""
     responses: Sequence[Any] = sample.get("filtered_resps") or [None]
     if all(isinstance(response, str) for response in responses):
         return str(responses[0]).strip()
+    option = predicted_option(sample, metric)
+    return None if option is None else _continuation(sample["arguments"], option)
+
+
+def predicted_option(sample: Mapping[str, Any], metric: str) -> int | None:
+    """The place of the option with the largest log-likelihood, for acc_norm and acc_bytes that per character or byte of the
+    option (as lm-eval has it, without the delimiter before it); None where there are no options."""
+    responses: Sequence[Any] = sample.get("filtered_resps") or [None]
     is_choice = len(responses) > 1 and all(isinstance(r, (list, tuple)) and isinstance(r[0], (int, float)) for r in responses)
-    if not is_choice or len(sample["arguments"]) != len(responses):
+    if not is_choice or len(sample["arguments"]) != len(responses) or metric == "acc_mutual_info":
         return None
-    largest = max(range(len(responses)), key=lambda index: responses[index][0])
-    return _continuation(sample["arguments"], largest)
+    count = len(responses) // 2 if "acc_mutual_info" in sample else len(responses)  # the rest is each option by itself
+
+    def score(index: int) -> float:
+        option = _continuation(sample["arguments"], index).lstrip()
+        length = {"acc_norm": len(option), "acc_bytes": len(option.encode())}.get(metric, 1)
+        return responses[index][0] / max(1, length)
+
+    return max(range(count), key=score)
 
 
 def _continuation(arguments: Any, index: int) -> str:

@@ -37,22 +37,34 @@ def collapse_table(results: RunResults) -> Frame:
     history = History(results)
     rows: list[tuple[Any, ...]] = []
     for objective in results.variants:
-        curves = mean_curves(results, objective)
-        errors = curves
-        if results.averaged_tasks:
-            errors = stats.mean_stderr(unit_score_array(results, objective, errors=True).swapaxes(1, 2))
-        for seed, curve, error in zip(results.record["seeds"], curves, errors, strict=True):
-            for t in range(len(curve)):
+        for seed, curve, error in zip(results.record["seeds"], *_from_start(results, objective), strict=True):
+            for t in range(results.record["iterations"]):
                 key = (objective, seed, t)
                 summary = summarize_training(steps_by_key[key]) if key in steps_by_key else None
                 drop = None
-                if t and not np.isnan(curve[t - 1 : t + 1]).any():
-                    drop = ScoreDrop(float(curve[t - 1] - curve[t]), float(np.hypot(error[t - 1], error[t])))
+                if not np.isnan(curve[t : t + 2]).any():
+                    drop = ScoreDrop(float(curve[t] - curve[t + 1]), float(np.hypot(error[t], error[t + 1])))
                 found = [*detect(initial, measurements_by_key.get(key, {}), summary, drop), *history.findings(objective, seed, t)]
                 for finding in found:
                     source = f"{objective}/seed-{seed}/iteration-{t}"
                     rows.append((*key, finding.name, finding.evidence, finding.value, finding.bound, source))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _from_start(results: RunResults, objective: str) -> tuple[np.ndarray, np.ndarray]:
+    """(S, 1 + T) means over tasks, the initial policy's first, and their errors of sampling items."""
+
+    def errors(of: str) -> np.ndarray:
+        if not results.averaged_tasks:
+            return np.full_like(mean_curves(results, of), np.nan)
+        return stats.mean_stderr(unit_score_array(results, of, errors=True).swapaxes(1, 2))
+
+    both = []
+    for measured in (lambda of: mean_curves(results, of), errors):
+        of_seeds = measured(objective)
+        start = np.broadcast_to(measured(INITIAL)[:1, -1:], (len(of_seeds), 1))
+        both.append(np.hstack([start, of_seeds]))
+    return both[0], both[1]
 
 
 class History:

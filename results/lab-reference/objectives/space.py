@@ -16,16 +16,17 @@ class SPACE(Objective):
     softplus(log mu - r) + mu * mean_k softplus(r'_k - log mu). The two terms never meet in a difference, so each reward has
     an optimum of its own. Minimised exactly it gives p_theta = p_data for any mu, and keeps it.
 
-    Departures from the paper: read in a public note about it, not in the paper itself; that mu counts the synthetic
-    responses per real one is inferred, so `samples` may be set apart from it (the synthetic term is then mu times the mean).
+    Departures from the paper: the loss was read in a public note about it (en.papernotes.org, NeurIPS 2025), not in the paper
+    itself; that mu counts the synthetic responses per real one is inferred, so `samples` may be set apart from it (the synthetic
+    term is then mu times the mean).
     """
 
     title = "SPACE: self-play via noise contrastive estimation"
     citation = Citation(
         label="SPACE 2025",
         title="SPACE: Noise Contrastive Estimation Stabilizes Self-Play Fine-Tuning for Large Language Models",
-        url="https://en.papernotes.org/NeurIPS2025/llm_nlp/space_noise_contrastive_estimation_stabilizes_self-play_fine-tuning_for_large_la/",
-        where="secondary note; NeurIPS 2025",
+        url="https://arxiv.org/abs/2512.07175",
+        where="NeurIPS 2025",
     )
 
     mu: float = param(1.0, "weight of the synthetic responses, their number per real one when whole", above=0)

@@ -69,6 +69,20 @@ def test_a_group_whose_tasks_report_it_in_part_is_scored_over_those_as_lm_eval_d
 AGGREGATED = "aggregate_metric_list: [{metric: acc}]\n"
 
 
+@pytest.mark.parametrize("metric", ["acc", "acc_norm", "acc_bytes"])
+def test_the_option_said_to_be_chosen_is_the_one_that_lm_eval_scored(metric, made):
+    """Right where and only where it is the gold one; options of unlike length, so that the metrics choose differently."""
+    options = 'doc_to_choice: ["yes", "no , it is not so and never was", "café"]'
+    text = CHOICE.replace('doc_to_choice: ["yes", "no", "maybe"]', options)
+    metrics = "".join(
+        f"  - {{metric: {m}, aggregation: mean, higher_is_better: true}}\n" for m in ("acc", "acc_norm", "acc_bytes")
+    )
+    made.task("a", text[: text.index("  - ")] + metrics, [{"q": f"question {n} ?", "a": n % 3} for n in range(30)])
+    found = made.evaluated({"name": "a", "metric": metric}).items["a"]
+    assert found["values"] == [float(place == n % 3) for n, place in enumerate(found["chosen"])]
+    assert len(set(zip(found["chosen"], found["predictions"], strict=True))) == len(set(found["chosen"]))
+
+
 @pytest.mark.parametrize(
     ("text", "metric", "expected"),
     [

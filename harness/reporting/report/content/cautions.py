@@ -45,10 +45,11 @@ def _task_sentences(tables: Tables) -> list[str]:
 
 
 WORDS = {
-    "constant": "whose predictions are constant (95 % of the items or more), so that the score says little",
+    "constant": "whose predictions are constant (the same text or option's place for 95 % of the items or more), so that the "
+    "score says little",
     "full": "that are full (95 % or more), so that no gain can be seen",
     "at chance": "within two standard errors of chance",
-    "falling": "that fell from the start to the last iteration (95 % interval below 0)",
+    "falling": "that fell from the start to the last iteration (p below 0.05, adjusted over the tasks)",
 }
 
 
