@@ -161,6 +161,14 @@ def report(
 
 
 @app.command()
+def compare(a: options.Side, b: options.Side, results: ResultsOption = DEFAULT_RESULTS, as_json: JsonOption = False) -> None:
+    """Compare two runs: a minus b over the items they share, with 95 % interval and n, and what differs in their settings."""
+    from harness.commands.compare import compare_command
+
+    compare_command(a, b, results, as_json)
+
+
+@app.command()
 def fetch(
     to: Annotated[Path, path_option("Folder to fetch into; several recipes may share it.")],
     recipe: options.FetchRecipe = None,

@@ -9,27 +9,13 @@ from typing import Any
 
 from harness.commands.console import echo, echo_aside, print_json
 from harness.commands.track import log_to_trackers, parse_trackers
-from harness.errors import UserError, did_you_mean
-from harness.settings.paths import expand_user
+from harness.errors import UserError
+from harness.store.opening import open_run
 from harness.store.output_folders import check_report
 from harness.store.run_folder import RunFolder
-from harness.store.untrusted import explain_malformed, validate_run_folder
+from harness.store.untrusted import explain_malformed
 
 TEXT_COLUMNS = ("panel", "objective", "source", "leader")  # of standing.csv; all others are numbers
-
-
-def open_run(run: str, results: Path) -> RunFolder:
-    """A run by name below `results`, or by folder, validated as untrusted input. Raises UserError with the nearest name."""
-    if not run.strip():
-        raise UserError(f"the run's name is empty; expected the name of a run in {results}, or its folder")
-    for candidate in (results / run, expand_user(run)):
-        if (candidate / "run.json").is_file():
-            validate_run_folder(candidate)
-            return RunFolder(candidate if candidate.name not in ("", "..") else candidate.resolve())
-        if (candidate / "run.json").is_dir():
-            validate_run_folder(candidate)  # raises
-    known = [p.parent.name for p in results.glob("*/run.json")]
-    raise UserError(f'no run "{run}" in {results}{did_you_mean(run, known)}')
 
 
 def report_command(

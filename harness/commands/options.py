@@ -190,3 +190,9 @@ Quiet = Annotated[
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Print every phase and every note, as in the log.", rich_help_panel=HOW)
 ]
+Side = Annotated[
+    str,
+    typer.Argument(
+        help="RUN, RUN:OBJECTIVE or RUN:OBJECTIVE@ITERATION (a number, or last).", metavar="SIDE", autocompletion=completion.runs
+    ),
+]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.commands.console import console, echo, make_table, print_note
-from harness.commands.inspect import open_run
 from harness.commands.plan import format_bytes
 from harness.errors import UserError
 from harness.planning.run_status import run_status
+from harness.store.opening import open_run
 from harness.store.pruning import PrunePlan, plan_pruning, prune, trials_here
 from harness.store.run_folder import RunFolder
 from harness.store.untrusted import explain_malformed

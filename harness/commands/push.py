@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.commands.console import echo
-from harness.commands.inspect import check_undamaged, open_run
+from harness.commands.inspect import check_undamaged
 from harness.commands.plan import format_bytes
 from harness.errors import UserError, error_line
+from harness.store.opening import open_run
 from harness.store.output_folders import check_outside_runs
 from harness.store.run_folder import RunFolder
 from harness.store.trained_adapter import find_adapter, variant_folder

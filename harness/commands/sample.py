@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands.console import echo
-from harness.commands.inspect import open_run
 from harness.errors import UserError, did_you_mean
 from harness.records import INITIAL
+from harness.store.opening import open_run
 from harness.store.run_folder import RunFolder
 from harness.store.trained_adapter import find_adapter, initial_adapter
 from harness.store.untrusted import explain_malformed

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.commands.console import console, echo, make_table, print_json, print_note
-from harness.commands.inspect import open_run
 from harness.commands.plan import format_bytes
 from harness.errors import UserError, unexpected_error_line
 from harness.planning.run_status import ADAPTERS, MeanScore, RunStatus, TrialStatus, run_status
 from harness.records import INITIAL
+from harness.store.opening import open_run
 from harness.store.run_folder import RunFolder
 from harness.store.untrusted import explain_malformed
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from harness.analysis.trace import UNITS, Trace, TraceLine, trace_example
 from harness.commands.console import echo, print_json, print_note
-from harness.commands.inspect import check_undamaged, open_run
+from harness.commands.inspect import check_undamaged
+from harness.store.opening import open_run
 from harness.store.untrusted import explain_malformed
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from harness.discovery.variants import builtin_folder, list_objectives, load_objective
+from harness.reporting.data_dictionary import data_dictionary
 from harness.settings.listing import list_settings
 from harness.settings.paths import PACKAGE
 from objectives import Objective
@@ -77,3 +78,4 @@ if __name__ == "__main__":
     # The command line stands above this wing, which imports none of it: only this command does, when it is run.
     reference = import_module("harness.commands.reference").command_reference(import_module("harness.cli").app)
     (PACKAGE / "docs" / "commands.md").write_text(reference, encoding="utf-8")
+    (PACKAGE / "docs" / "columns.md").write_text(data_dictionary(), encoding="utf-8")
