@@ -1,4 +1,6 @@
-"""Every command that the papers print runs as it stands: in a fresh copy, what would play with --dry-run, beside the files that the pages show.
+"""Every command that the papers print runs as it stands: in a fresh copy, with --dry-run where it would play.
+
+Beside it lie the files that the pages show.
 
 What a reader has besides (a model, pairs, runs) are stand-ins. A command is run here or stands in NOT_RUN with its reason.
 """
@@ -15,8 +17,8 @@ from tests.conftest import ROOT, run_cli_in_process
 from tests.helpers.fenced_commands import Command, commands_of, files_of, write_files
 
 NAMES = (
-    "README.md", "CONTRIBUTING.md", "RELIABILITY.md", "SECURITY.md", "objectives/README.md", "results/README.md", "reports/README.md",
-    "harness/lab/README.md", "harness/recipes/README.md",
+    "README.md", "CONTRIBUTING.md", "RELIABILITY.md", "SECURITY.md", "objectives/README.md", "results/README.md",
+    "reports/README.md", "harness/lab/README.md", "harness/recipes/README.md",
 )  # fmt: skip
 PAPERS = [*(ROOT / name for name in NAMES), *sorted((ROOT / "harness" / "docs").glob("*.md"))]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAPERS}
@@ -39,7 +41,8 @@ NOT_RUN = {
     "harness fetch --recipe qwen-small --to ./mirror": HUB,
     "harness fetch --recipe qwen-small --to ./mirror --check": HUB,
     "harness run --recipe qwen-small --mirror ./mirror": MIRROR,
-    "harness run --recipe qwen-small --mirror ./mirror --seeds $SLURM_ARRAY_TASK_ID --name qwen-seed-$SLURM_ARRAY_TASK_ID": MIRROR,
+    "harness run --recipe qwen-small --mirror ./mirror --seeds $SLURM_ARRAY_TASK_ID "
+    "--name qwen-seed-$SLURM_ARRAY_TASK_ID": MIRROR,
     "python -m harness.lab.build --seed 0 --out ./lab-again": LAB_BUILD,
     "python -m tests.bench table train-lab": BENCH,
     "python -m tests.bench table --tiny --mirror ./mirror": BENCH,
@@ -59,7 +62,8 @@ def test_commands_are_found_and_what_is_not_run_is_printed_somewhere():
 
 
 def test_a_command_of_any_kind_of_block_is_found():
-    text = "Say:\n\n    harness status  # all\n    loss = 1\n\n```sh\n# a comment\nnew-tool \\\n  --now\n```\n\n```toml\n# a.toml\nb = 1\n```\n"
+    text = "Say:\n\n    harness status  # all\n    loss = 1\n\n"
+    text += "```sh\n# a comment\nnew-tool \\\n  --now\n```\n\n```toml\n# a.toml\nb = 1\n```\n"
     assert [command.text for command in commands_of("x", text)] == ["new-tool    --now", "harness status"]
     assert files_of(text) == {"a.toml": "# a.toml\nb = 1\n"}
 

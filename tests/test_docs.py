@@ -1,4 +1,4 @@
-"""The papers are current: generated blocks, the commands, the tree, the walks, every link and every test that they name; the site builds."""
+"""The papers are current: generated blocks, commands, tree, walks, every link and every test that they name; the site builds."""
 
 import re
 import subprocess

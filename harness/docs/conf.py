@@ -1,4 +1,4 @@
-"""How Sphinx builds the site of these papers: `make docs`. The whole checkout is its source, so that every link between papers is checked."""
+"""The site: Sphinx with MyST over the Markdown of the repository, built by `make docs`; a warning is an error."""
 
 from __future__ import annotations
 
