@@ -1,4 +1,4 @@
-"""A recipe with its pairs, suite and objective is a folder that can be mailed; it can be another one but for some lines."""
+"""A recipe with its pairs, suite and objective is a folder that can be mailed; a recipe can be another but for a few lines."""
 
 import json
 import shutil
@@ -93,8 +93,8 @@ def test_paths_of_a_recipe_start_at_its_file_and_typed_ones_where_one_is(tmp_pat
 
 def test_a_recipe_is_its_base_but_for_what_it_says(tmp_path):
     lab, sft = load_config("lab"), load_config("lab-from-sft")
-    changed = {"recipe": "lab-from-sft", "model": lab.model.model_dump() | {"path": "builtin:lab/sft"}}
-    assert sft.model_dump() == lab.model_dump() | changed
+    moved = lab.model.model_copy(update={"path": "builtin:lab/sft"})
+    assert sft.model_dump() == lab.model_copy(update={"recipe": "lab-from-sft", "model": moved}).model_dump()
     assert (sft.source_of("model.path"), sft.source_of("training.lr")) == (
         f"{PACKAGE / 'recipes' / 'lab-from-sft.toml'}: line 6", f"{PACKAGE / 'recipes' / 'lab.toml'}: line 25"
     )  # fmt: skip
