@@ -89,18 +89,20 @@ def print_cost_estimate(request: RunRequest, run: RunFolder, to_do: Sequence[Pha
     config = request.config
     loop = build_loop(request, run, Reporter(), dry_run=True)
     context = loop.runner.context
+    if to_do:
+        throughput = context.world.measure_throughput(context, request.variants)
+        sizes = Sizes(len(context.data.train), min(config.probe.prompts, len(context.data.heldout)), config.training.batch_size)
+        # on a CPU one trial already keeps every core busy
+        num_parallel = num_workers if context.policy.device.type == "cuda" else 1
+        _print_cost_table(estimate_cost(to_do, throughput, sizes, num_parallel))
+        _print_cost_basis(config, throughput, str(context.policy.device), num_workers)
+    echo("")
+    print_power(config, context.benchmark)
+    echo("")
     for line in preflight_notes(loop):
         echo(line)
     if (line := continued_run_warning(loop)) is not None:
         echo(line)
-    print_power(config, context.benchmark)
-    if not to_do:
-        return
-    throughput = context.world.measure_throughput(context, request.variants)
-    sizes = Sizes(len(context.data.train), min(config.probe.prompts, len(context.data.heldout)), config.training.batch_size)
-    num_parallel = num_workers if context.policy.device.type == "cuda" else 1  # on a CPU one trial already keeps every core busy
-    _print_cost_table(estimate_cost(to_do, throughput, sizes, num_parallel))
-    _print_cost_basis(config, throughput, str(context.policy.device), num_workers)
 
 
 def _print_cost_table(cost_estimate: CostEstimate) -> None:
@@ -119,8 +121,9 @@ def _print_cost_table(cost_estimate: CostEstimate) -> None:
     table.add_row(
         "all", str(num_phases), "", f"{total.tokens:,.0f}", format_seconds(total.seconds), format_bytes(total.disk_bytes)
     )
+    echo("")
     console.print(table)
-    echo(f"time from start to end: about {format_seconds(cost_estimate.wall_seconds)}, without loading and the report")
+    echo(f"\ntime from start to end: about {format_seconds(cost_estimate.wall_seconds)}, without loading and the report")
 
 
 def _print_cost_basis(config: RunConfig, throughput: Throughput, device: str, num_workers: int) -> None:

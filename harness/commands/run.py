@@ -12,7 +12,7 @@ from harness.commands.console import echo
 from harness.commands.plan import find_plan, print_cost_estimate, print_plan, print_request
 from harness.config import load_config
 from harness.errors import UserError
-from harness.progress.screen import Screen, Verbosity
+from harness.progress.reporter import Verbosity
 from harness.settings.process_environment import check_sockets, notes
 from harness.settings.safe_paths import NAME_RULE, RESERVED_SUFFIXES, is_safe_name
 from harness.settings.termination import TERMINATION
@@ -104,6 +104,7 @@ def plan_and_run(request: RunRequest, run: RunFolder, output: Output) -> dict[st
         build_objectives(config, variants)
         from harness.commands import work
         from harness.launch import workers
+        from harness.progress.screen import Screen
 
     plan = find_plan(request, run)
     if not is_quiet:

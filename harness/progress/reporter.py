@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import IntEnum
 
 from harness.security.console import SafeConsole
 
@@ -13,6 +14,12 @@ Advance = Callable[[int], None]
 Total = int | Callable[[], int | None] | None  # known, known once some work is done, or not known
 
 SECONDS_BETWEEN_MOVES = 0.25  # a phase tells no more often how far it is
+
+
+class Verbosity(IntEnum):
+    """How much is shown: the answer and warnings; what one looks at; every phase and note."""
+
+    QUIET, NORMAL, VERBOSE = range(3)
 
 
 @dataclass(frozen=True)

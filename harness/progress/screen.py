@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import IntEnum
 
 from rich.console import RenderableType
 from rich.live import Live
@@ -19,7 +18,7 @@ from rich.text import Text
 from harness.progress import drawing, wording
 from harness.progress.log_file import LogFile, timestamp
 from harness.progress.planned import RunProgress
-from harness.progress.reporter import Event, Line, PhaseBegan, PhaseEnded, PhaseMoved, Reporter, TrialEnded
+from harness.progress.reporter import Event, Line, PhaseBegan, PhaseEnded, PhaseMoved, Reporter, TrialEnded, Verbosity
 from harness.progress.wording import CheckpointScore
 from harness.security.console import SafeConsole, sanitize
 
@@ -28,10 +27,6 @@ SECONDS_BETWEEN_LINES = 60.0  # without a terminal, a line at least so often whi
 FAILED = "failed"
 ALWAYS_SHOWN = ("WARNING", FAILED)  # beginnings of lines that --quiet shows too
 ScoreOf = Callable[[str], CheckpointScore | None]
-
-
-class Verbosity(IntEnum):
-    QUIET, NORMAL, VERBOSE = range(3)
 
 
 class Screen(Reporter):

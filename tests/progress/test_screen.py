@@ -10,8 +10,8 @@ import pytest
 from harness.progress.drawing import overall_line, trial_lines
 from harness.progress.log_file import LOG_NAME, LogFile
 from harness.progress.planned import PlannedPhase, RunProgress
-from harness.progress.reporter import Line, PhaseBegan, PhaseEnded, PhaseMoved, Reporter, TrialEnded
-from harness.progress.screen import Screen, Verbosity
+from harness.progress.reporter import Line, PhaseBegan, PhaseEnded, PhaseMoved, Reporter, TrialEnded, Verbosity
+from harness.progress.screen import Screen
 from harness.progress.wording import CheckpointScore
 from harness.security.console import SafeConsole
 
