@@ -1,4 +1,4 @@
-"""The papers are current: generated blocks, the commands, the tree, the walks, every link and every test that they name; the site builds."""
+"""The papers are current: generated blocks, commands, the tree, the walks, every link, every test they name; the site."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What is played leaves `git status` empty, whatever its name; a run that is meant to be kept enters with its small files alone."""
+"""What is played leaves `git status` empty, whatever its name; a run that is to be kept enters with its small files alone."""
 
 import shutil
 import subprocess

@@ -12,7 +12,7 @@ from harness.settings.listing import list_settings
 from harness.settings.paths import PACKAGE
 from objectives import Citation, Objective
 
-# SPACE's file was written from a note about the paper and keeps its text, by whose digest recorded runs know it; the paper is cited.
+# A file that was written from a note about a paper keeps its text, by whose digest recorded runs know it; the paper is cited.
 PAPERS_BEHIND_NOTES = {"https://en.papernotes.org/NeurIPS2025/": ("https://arxiv.org/abs/2512.07175", "NeurIPS 2025")}
 BEGIN, END = "<!-- generated: {name} -->", "<!-- end: {name} -->"
 

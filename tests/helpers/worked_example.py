@@ -63,7 +63,11 @@ def worked_example() -> str:
     lines += ["| objective | worked | loss |", "| --- | --- | --- |"]
     results = {name: loss_and_slopes(name) for name in WORKED}
     lines += [f"| `{name}` | {worked} | {results[name][0]:.4f} |" for name, worked in WORKED.items()]
-    lines += ["", "| objective | slope by log p(real) | by log p(synthetic) | by log p(proto-synthetic) |", "| --- | --- | --- | --- |"]
+    lines += [
+        "",
+        "| objective | slope by log p(real) | by log p(synthetic) | by log p(proto-synthetic) |",
+        "| --- | --- | --- | --- |",
+    ]
     for name, (_, slopes) in results.items():
         cells = ["not seen" if slope is None else _signed(slope, 4) for slope in slopes.values()]
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
