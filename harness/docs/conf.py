@@ -1,4 +1,4 @@
-"""The site: Sphinx with MyST over the Markdown of the repository, built by `make docs`; a warning is an error."""
+"""How Sphinx builds the site of these papers: `make docs`. The checkout is its source, so all links are checked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ exclude_patterns = [".*", "build", "dist", "tests"]
 nitpicky = True
 
 myst_heading_anchors = 3  # links to headings as GitHub spells them
-myst_enable_extensions = ["dollarmath"]
+smartquotes = False  # r' is a name
 
 html_theme = "furo"
 html_title = f"{project} {version}"

@@ -6,23 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # First words of a line that make it a command, in a block that is indented and may hold a formula or a tree as well.
-PROGRAMS = {
-    "harness",
-    "make",
-    "python",
-    "python3",
-    "pip",
-    "uv",
-    "git",
-    "source",
-    "cp",
-    "cd",
-    "mkdir",
-    "export",
-    "pytest",
-    "hf",
-    "sbatch",
-}
+PROGRAMS = set("harness make python python3 pip uv git source cp cd mkdir export pytest hf sbatch".split())
 SHELL_FENCES = {"sh", "bash", "console", "shell"}
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^|\n\n)((?:    [^\n]*(?:\n|$))+)")
