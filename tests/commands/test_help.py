@@ -1,9 +1,10 @@
 """What the command line says about itself: help on 80 columns, versions, exit codes, the language of variants."""
 
 import importlib.metadata
-import os
 import re
 import signal
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -63,18 +64,26 @@ def test_version_names_what_is_installed_and_the_numbers(tmp_path):
     assert {"python", "platform"} <= lines.keys()
 
 
-def test_exit_codes_are_in_the_help_and_are_what_the_program_ends_with(tmp_path, monkeypatch):
+SIGNALLED = """
+import os, sys
+import harness.commands.listings as listings
+from harness.cli import main
+number = int(sys.argv.pop())
+listings.objectives_list_command = lambda *_: os.kill(os.getpid(), number)
+main()
+"""
+
+
+def test_exit_codes_are_in_the_help_and_are_what_the_program_ends_with(tmp_path):
     """2, some trials failed, is tested where trials fail: tests/test_end_to_end.py."""
     said = run_cli_in_process("--help", cwd=tmp_path).stdout.partition("Exit codes:\n")[2]
     assert [line.split()[0] for line in said.splitlines()] == list(EXIT_CODES) == ["0", "1", "2", "130", "143"]
     assert run_cli_in_process("objectives", cwd=tmp_path, check=False).returncode == 0
     assert run_cli_in_process("run", "--objectives", "spn", cwd=tmp_path, check=False).returncode == 1
-    for code, number in ((130, signal.SIGINT), (143, signal.SIGTERM)):
-        monkeypatch.setattr(
-            "harness.commands.listings.objectives_list_command", lambda _, number=number: os.kill(os.getpid(), number)
-        )
-        done = run_cli_in_process("objectives", cwd=tmp_path, check=False)
-        assert done.returncode == code and done.stderr.count("\n") == 1
+    for code, number in ((130, signal.SIGINT), (143, signal.SIGTERM)):  # in processes of their own, which a signal ends
+        command = [sys.executable, "-c", SIGNALLED, "objectives", str(int(number))]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == code and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_every_example_of_a_variant_is_one(tmp_path, monkeypatch):
