@@ -149,9 +149,10 @@ def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[
         "command": redact_command(["harness", *sys.argv[1:]]),
         "passed": {key: redactors.get(type(value), lambda value: value)(value) for key, value in request.options.items()},
         "sources": {key: redact(source) for key, source in config.origins().items()},
-        "identity": config.identity(),
+        # As the run was begun with, where a path has changed since and leads to the same.
+        "identity": config.identity() | previous.get("identity", {}),
         "config": config.recorded(),
-        "source_digests": source_digests(config),
+        "source_digests": source_digests(config) | previous.get("source_digests", {}),
         "iterations": max(config.iterations, previous.get("iterations", 0)),
         "seeds": sorted({*config.seeds, *previous.get("seeds", [])}),
         "variants": {**previous.get("variants", {}), **variant_records},

@@ -98,11 +98,11 @@ def test_tokens_are_kept_as_drawn_and_their_log_probability_is_the_players_at_te
 
 
 def test_a_response_is_finished_if_and_only_if_its_stop_token_was_drawn(lab, player, stand_in):
-    _, found, _ = drawn(lab, player, "generation.max_new_tokens=8", count=8)
+    _, found, _ = drawn(lab, player, "generation.max_new_tokens=16", count=8)
     stops = lab.template.stop_ids
     assert {r.finished for r in found} == {True, False}
     assert all((r.token_ids[-1] in stops) is r.finished and stops.isdisjoint(r.token_ids[:-1]) for r in found)
-    assert all(len(r.token_ids) == 8 for r in found if not r.finished)
+    assert all(len(r.token_ids) == 16 for r in found if not r.finished)
     ending = lab.tokenizer.decode([lab.template.end_token_id])
     assert not any(ending in r.text for r in found), "the text has no closing token"
 
