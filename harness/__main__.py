@@ -8,7 +8,7 @@ from harness.settings.termination import TERMINATION
 def main() -> Any:
     TERMINATION.install()
     with TERMINATION.nothing_open():
-        from harness.cli import main as run_command_line
+        from harness.cli import main as run_command_line  # what takes time to load: Ctrl-C is handled by now
     try:
         return run_command_line()
     finally:

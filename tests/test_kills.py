@@ -200,8 +200,10 @@ def test_ctrl_c_in_the_first_seconds_is_one_line(tmp_path, tenths):
     time.sleep(tenths / 10)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
+    if "init_import_site" in errors:
+        return  # Python itself was starting: no line of a program has been read
     assert process.returncode in (130, -signal.SIGINT), errors
-    assert "Traceback" not in errors or tenths < 5, errors
+    assert "Traceback" not in errors, errors
 
 
 @pytest.mark.slow

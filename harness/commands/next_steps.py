@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ def next_commands(arguments: Sequence[str], root: Path, record: Mapping[str, Any
         "more iterations": _with_option(arguments, "--iters", str(2 * iterations if iterations > 1 else 5)),
     }
     other = _run_to_compare(root, record)
-    if other is not None and importlib.util.find_spec("harness.commands.compare") is not None:
+    if other is not None:
         commands["compare"] = ["harness", "compare", root.name, other, *_option(arguments, "--results")]
     return commands
 

@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,7 @@ def warm_up(num_workers: int) -> None:
     """
     if num_workers > 1:
         _context()
+        resource_tracker.ensure_running()  # the server starts it otherwise, and it unblocks the signal
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
         try:
             forkserver.ensure_running()
@@ -205,6 +206,7 @@ def _worker_main(slot: int, num_workers: int, pipe: Connection) -> None:
     keep_freed_memory()
     for signal_number in (signal.SIGINT, signal.SIGTERM):  # sent to every process of a terminal or a job; the parent handles them
         signal.signal(signal_number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # ignored here, and not for what a task starts
     # A task may start processes to run code with a time limit; a daemon may not. This one still exits with its parent.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     parent = multiprocessing.parent_process()

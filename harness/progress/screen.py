@@ -24,8 +24,7 @@ from harness.security.console import SafeConsole, sanitize
 
 DRAWINGS_PER_SECOND = 2
 SECONDS_BETWEEN_LINES = 60.0  # without a terminal, a line at least so often while phases move
-FAILED = "failed"
-ALWAYS_SHOWN = ("WARNING", FAILED)  # beginnings of lines that --quiet shows too
+WARNING = "WARNING"  # the beginning of lines that --quiet shows too
 ScoreOf = Callable[[str], CheckpointScore | None]
 
 
@@ -129,7 +128,7 @@ class Screen(Reporter):
     def _end_trial(self, event: TrialEnded) -> None:
         self.progress.drop_trial(event.trial)
         if event.error is not None:
-            self._say(f"{FAILED} {event.trial}: {event.error}")
+            self._say(f"{event.trial} failed: {event.error}", is_important=True)
 
     def _say_that_it_moves(self, folder: str, now: float) -> None:
         if not self.is_live and now - self._last_line >= SECONDS_BETWEEN_LINES and (active := self.progress.active.get(folder)):
@@ -137,13 +136,13 @@ class Screen(Reporter):
 
     # ------------------------------------------------------------ lines
 
-    def _say(self, text: str, is_detail: bool = False) -> None:
-        """Log a line, and have it printed where it is asked for."""
+    def _say(self, text: str, is_detail: bool = False, is_important: bool = False) -> None:
+        """Log a line, and have it printed where it is asked for; an important one, as a warning, always."""
         if self.log is not None:
             self.log.write(text)
         if is_detail and self.verbosity < Verbosity.VERBOSE:
             return
-        if self.verbosity == Verbosity.QUIET and not text.lstrip().startswith(ALWAYS_SHOWN):
+        if self.verbosity == Verbosity.QUIET and not is_important and not text.lstrip().startswith(WARNING):
             return
         self._last_line = time.monotonic()
         if self.is_live:

@@ -7,6 +7,7 @@ that. While libraries are imported nothing is open, and the program ends at once
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -65,8 +66,14 @@ class Termination:
             self._nothing_open -= 1
 
     def all_closed(self) -> None:
-        """Nothing is open until the process ends."""
+        """Nothing is open until the process ends. After a signal that is now: to take down libraries takes seconds."""
         self._nothing_open += 1
+        if self.received is not None:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(AttributeError, ValueError, OSError):
+                    stream.flush()
+            atexit._run_exitfuncs()  # temporary folders; where one of them does not end, the thread ends the process
+            self._leave()
 
     def show_line(self) -> None:
         """The line for the user, once."""

@@ -84,7 +84,7 @@ def test_on_a_terminal_scores_stay_and_no_line_is_longer_than_the_terminal():
 def test_quiet_shows_warnings_and_failures_alone_and_verbose_everything():
     more = (Line("WARNING look here"), TrialEnded("tspin/seed-0", "it broke"))
     quiet = [line.split("  ", 2)[-1] for line in shown(io.StringIO(), Verbosity.QUIET, more=more).splitlines()]
-    assert quiet == ["WARNING look here", "failed tspin/seed-0: it broke"]
+    assert quiet == ["WARNING look here", "tspin/seed-0 failed: it broke"]
     verbose = shown(io.StringIO(), Verbosity.VERBOSE)
     assert "spin, seed 0: a note" in verbose and "spin, seed 0, iteration 0: train began" in verbose
 

@@ -29,6 +29,20 @@ def importing():
 def over():
     TERMINATION.all_closed()
     swallow()
+def closing():  # as harness.__main__ does: libraries that take long to be taken down are not waited for
+    import atexit
+    class Library:
+        def __del__(self):
+            time.sleep(60)
+    global library
+    library = Library()
+    atexit.register(print, "exit functions run", flush=True)
+    try:
+        time.sleep(60)
+    except BaseException:
+        sys.exit(1)
+    finally:
+        TERMINATION.all_closed()
 def forked():
     import os, signal
     child = os.fork()
@@ -52,7 +66,7 @@ def started(what):
     return process
 
 
-@pytest.mark.parametrize("what", ["swallow", "native", "importing", "over"])
+@pytest.mark.parametrize("what", ["swallow", "native", "importing", "over", "closing"])
 @pytest.mark.parametrize(("sent", "code", "reason"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")])
 def test_one_line_and_the_exit_code_whatever_swallows_the_exception(what, sent, code, reason):
     """In time, on a machine that is not too busy: the bound on closing is what this program sets."""
@@ -60,8 +74,10 @@ def test_one_line_and_the_exit_code_whatever_swallows_the_exception(what, sent, 
     process = started(what)
     time.sleep(0.2)  # into the work
     process.send_signal(sent)
-    process.send_signal(sent)  # impatience changes nothing
-    _, errors = process.communicate(timeout=60)
+    if what != "closing":
+        process.send_signal(sent)  # impatience changes nothing, but for exit functions
+    output, errors = process.communicate(timeout=60)
+    assert output == ("exit functions run\n" if what == "closing" else "")
     assert (process.returncode, errors) == (
         code,
         f"harness: {reason}; what is finished is kept, repeat the same command to go on\n",
