@@ -29,7 +29,7 @@ def main() -> None:
     for key, a, b in both.settings:
         print(key, a, b, both.table["difference"].max())
     try:
-        played = harness.run(["space", "spin"], iterations=5, seeds=[0, 1], settings={"training.lr": 1e-4}, recipe=Path("mine.toml"))
+        played = harness.run(["space", "spin"], iterations=5, seeds=[0, 1], settings={"training.lr": 1e-4}, name="mine")
         print(played.root.name, played.failed)
     except harness.UserError as error:
         print(error)
@@ -51,10 +51,9 @@ def complaints(tmp_path, text):
     (tmp_path / "mine.py").write_text(text)
     settings = {"include": ["mine.py"], "extraPaths": [str(ROOT)], "pythonVersion": "3.11"}
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
-    done = subprocess.run(
-        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", tmp_path],
-        cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False, env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"},
-    )  # fmt: skip
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", str(tmp_path)]
+    environment = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False, env=environment)
     found = json.loads(done.stdout)["generalDiagnostics"]
     return [(row["range"]["start"]["line"], row["rule"]) for row in found if row["severity"] == "error"]
 
