@@ -10,19 +10,19 @@ from harness.analysis.columns import TEXT, Column, Measurement, TableFile
 HEAD = """\
 # Columns
 
-Every column of every csv file of a run folder, `results/NAME/`; the tables that Python code is given (`harness.open_run`)
-have the same names and units. The files of `reports/NAME/` are copies. Written by `python -m
-harness.reporting.generated_docs` from `harness/analysis/column_definitions.py`.
+Every column of every csv file of a run folder, `results/NAME/`; the tables that Python code is given (`harness.open_run`) have
+the same names and units. The files of `reports/NAME/` are copies. Written by `python -m harness.reporting.generated_docs` from
+`harness/analysis/column_definitions.py`.
 
 - An empty cell is a missing value, never zero: not finished, not measured, or (an interval, a p) too few seeds or items to
   know.
 - Iteration -1 is the initial policy, 0 the first trained one. Scores are shares of 1 unless a unit is named.
-- Intervals are 95 % intervals, by Student's t. What each is over stands beside it; no interval is given below three seeds
-  where it is over seeds, nor below five items (clusters of items) a task.
+- Intervals are 95 % intervals, by Student's t. What each is over stands beside it; no interval is given below three seeds where
+  it is over seeds, nor below five items (clusters of items) a task.
 - `better` says which direction is better; empty where neither is.
-- `metric_NAME` in training.csv: whatever an objective returns as `metrics={"NAME": ...}` of its loss, one value per prompt,
-  is averaged over the prompts of a step. Names are the objective's; those shipped use `margin` (argument of the loss's link:
-  real minus synthetic reward), `accuracy` (share of pairs with a positive margin), `reward_real` and `reward_synthetic` (the
+- `metric_NAME` in training.csv: whatever an objective returns as `metrics={"NAME": ...}` of its loss, one value per prompt, is
+  averaged over the prompts of a step. Names are the objective's; those shipped use `margin` (argument of the loss's link: real
+  minus synthetic reward), `accuracy` (share of pairs with a positive margin), `reward_real` and `reward_synthetic` (the
   objective's reward of a response), `loss_real` and `loss_synthetic` (the two terms of a loss that has them),
   `historical_margin` (of earlier iterations). `harness objectives show NAME` has the equation.
 """

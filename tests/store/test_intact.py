@@ -233,7 +233,7 @@ def test_report_trace_and_push_refuse_what_run_refuses(played_copy):
         (f"{player}/train/adapter/adapter_model.safetensors", ("push", "trace")),
         (f"{player}/train/adapter/adapter_config.json", ("push",)),
         (f"{player}/train/manifest.json", ("push",)),
-        ("initial/seed-0/generate/k-0/samples.jsonl", ("trace",)),
+        ("initial/seed-0/generate/k-0/samples.jsonl.gz", ("trace",)),
         ("data/train.jsonl", ("trace",)),
         ("objectives/space.py", ("push",)),
         ("spin/seed-0/iteration-0/train/steps.jsonl", ("trace",)),
