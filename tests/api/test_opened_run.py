@@ -1,6 +1,7 @@
 """`harness.open_run`: the numbers of the csv files, from the committed small files alone, and the command line's refusals."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -161,3 +162,20 @@ def test_a_run_that_the_command_line_refuses_is_refused_in_its_words(small_files
         record = json.loads((folder / "run.json").read_text())
         (folder / "run.json").write_text(json.dumps({**record, "seeds": []}))
         assert run_cli_in_process("report", "lab-reference", cwd=tmp_path, check=False).stderr == refused()
+
+
+def test_the_examples_of_the_docs_run(tmp_path, monkeypatch):
+    """Those that read; the one that plays is `tests/api/test_running.py`'s."""
+    page = (ROOT / "harness" / "docs" / "python.md").read_text(encoding="utf-8")
+    reading = [
+        text for text in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL) if "harness.run(" not in text
+    ]
+    assert len(reading) == 2
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for text in reading:
+        exec(text, names)
+    assert (tmp_path / "curves.pdf").read_bytes().startswith(b"%PDF") and names["both"].settings == [
+        ("objective", "space", "spin")
+    ]
