@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.opened_run import Run, open_run
-from harness.commands.run import Output, run_command
+from harness.commands.run import Output, choose_verbosity, run_command
 from harness.config import CLI_OPTIONS, DEFAULT_RECIPE, load_config
 from harness.errors import UserError
 from harness.settings.process_environment import check_hub, set_up_process
@@ -36,13 +36,14 @@ def run(
     reports: str | os.PathLike[str] = "reports",
     jobs: int | None = None,
     recompute: bool = False,
+    quiet: bool = False,
 ) -> Run:
     """Run objectives and return the opened run; call it again with the same arguments to resume, with more to extend.
 
     objectives: variants as on the command line, "space,spin:beta=0.5,./mine.py", or a list of such. settings: any setting of a
-    recipe by dotted key, {"training.lr": 1e-4}, or nested, {"training": {"lr": 1e-4}}; None leaves one at the recipe's value.
-    jobs: trials at once, one process each; None: one per GPU or CPU core. The rest is as in `harness run --help`; what is left
-    out is the recipe's. Plan, progress and paths are printed as by the command, and
+    recipe by dotted key, {"training.lr": 1e-4}, or nested; None leaves one at the recipe's value.
+    jobs: trials at once, one process each; None: one per GPU or CPU core. quiet: print less, as with --quiet. The rest is as
+    in `harness run --help`; what is left out is the recipe's. Plan, progress and paths are printed as by the command, and
     run.json names the command that does the same.
 
     Raises UserError for what the command refuses, in its words, and where a trial failed; what is finished is kept.
@@ -62,7 +63,7 @@ def run(
     }
     given = {key: value for key, value in overrides.items() if value is not None}
     items = [f"{key}={_toml(key, value)}" for key, value in _flat(settings or {}) if value is not None]
-    output = Output(Path(results), Path(reports), dry_run=False, jobs=jobs)
+    output = Output(Path(results), Path(reports), dry_run=False, jobs=jobs, verbosity=choose_verbosity(quiet, verbose=False))
     recipe_text = os.fspath(recipe)
     run_name = load_config(recipe_text, items, given).default_run_name() if name is None else name
     command = _command(recipe_text, items, given, name, output)

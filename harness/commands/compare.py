@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.console import console, echo, make_table
+from harness.commands.console import console, echo, make_table, print_json
 from harness.store.opening import find_run
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def compare_command(a: str, b: str, results: Path, as_json: bool) -> None:
 
     comparison = compare_runs(a, b, results)
     if as_json:
-        print(json.dumps(as_record(comparison), indent=1, allow_nan=False))
+        print_json(as_record(comparison))
     else:
         _print_comparison(comparison)
 

@@ -27,7 +27,7 @@ from harness.store.opening import find_run, open_run
 from harness.store.untrusted import explain_malformed
 
 LAST = "last"
-SIDE_PATTERN = re.compile(r"(?P<run>.+):(?P<objective>[^:@/]+)(?:@(?P<iteration>[^:@/]*))?")
+SIDE_PATTERN = re.compile(r"(?P<run>[^:]+):(?P<model>.*)")
 ROW_COLUMNS = ["run_a", "run_b", *COLUMNS[COLUMNS.index("a") : COLUMNS.index("difference")], "value_a", "value_b",
                *COLUMNS[COLUMNS.index("difference") : COLUMNS.index("source")]]  # fmt: skip
 # what must be equal for two rows of a suite to be the same measurement
@@ -103,33 +103,35 @@ def read_side(text: str, results: Path) -> RunChoice:
         run_results = RunResults(folder.root)
         if run_results.earlier_tables is not None:
             raise UserError(f"{folder.root}: has tables alone, and no item scores to pair; compare runs that keep their facts/")
-        objective = match["objective"] if match else None
-        if objective is not None and objective not in (labels := [INITIAL, *run_results.record["variants"]]):
-            raise UserError(f'{text}: {folder.root} has no objective "{objective}"{did_you_mean(objective, labels)}')
-        iteration = _read_iteration(text, match["iteration"] if match else None, run_results.record["iterations"])
-    if objective == INITIAL:
-        iteration = INITIAL_ITERATION
+        objective, iteration = _read_choice(match["model"], run_results) if match else (None, None)
     return RunChoice(PairedScores(run_results), folder.root.resolve().name, objective, iteration)
 
 
 def read_model(text: str, results: RunResults) -> ModelKey:
     """`OBJECTIVE` (at the last iteration) or `OBJECTIVE@ITERATION` of a run. Raises UserError for one that is not there."""
-    objective, _, iteration = text.partition("@")
-    if objective not in (labels := [INITIAL, *results.record["variants"]]):
-        raise UserError(f'{results.root} has no objective "{objective}"{did_you_mean(objective, labels)}')
-    number = _read_iteration(text, iteration or LAST, results.record["iterations"])
-    assert number is not None
-    return ModelKey(objective, INITIAL_ITERATION if objective == INITIAL else number)
+    objective, iteration = _read_choice(text, results)
+    return ModelKey(objective, results.record["iterations"] - 1 if iteration is None else iteration)
 
 
-def _read_iteration(text: str, iteration: str | None, iterations: int) -> int | None:
-    if iteration is None:
-        return None
+def _read_choice(text: str, results: RunResults) -> tuple[str, int | None]:
+    """The objective, by the name that is shown or by that of its folder, and the iteration if there is one behind it."""
+    variants, iterations = results.record["variants"], results.record["iterations"]
+    by_folder = {entry.get("folder", label): label for label, entry in variants.items()}
+    known = {INITIAL: INITIAL} | by_folder | {label: label for label in variants}
+    objective, separator, iteration = (text, "", "") if text in known else text.rpartition("@")
+    if not separator:
+        objective = text
+    if objective not in known:
+        raise UserError(f'{results.root} has no objective "{objective}"{did_you_mean(objective, [INITIAL, *variants])}')
+    if known[objective] == INITIAL:
+        return INITIAL, INITIAL_ITERATION
+    if not separator:
+        return known[objective], None
     if iteration == LAST:
-        return iterations - 1
+        return known[objective], iterations - 1
     if not iteration.isdecimal() or not iteration.isascii() or int(iteration[:9]) >= iterations:
         raise UserError(f"{text}: expected an iteration from 0 to {iterations - 1}, or {LAST}, behind the @")
-    return int(iteration)
+    return known[objective], int(iteration)
 
 
 def _model_pairs(a: RunChoice, b: RunChoice) -> list[tuple[ModelKey, ModelKey]]:
