@@ -17,6 +17,8 @@ from harness.reporting.tables.leaderboard import mean_curves
 from harness.reporting.tables.mean_errors import mean_interval
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
+SINCE_BEST_COLUMNS = ("since_best", "since_best_low", "since_best_high", "since_best_p")
+
 
 def ranking_table(paired_scores: PairedScores, leaderboard_table: Frame, stability: Frame, comparisons: Frame) -> Frame:
     """One row per panel and objective: best and last iteration with intervals, drop, and the probability of being the best.
@@ -56,7 +58,11 @@ def ranking_table(paired_scores: PairedScores, leaderboard_table: Frame, stabili
             row |= {"leader": is_leader, "behind_leader_p_holm": behind["p_holm"] if behind is not None else None}
             row["chance_best"] = prob_best_by_label.get(label)
             rows.append(row | {"source": "tables/leaderboard.csv, tables/stability.csv, tables/comparisons.csv"})
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    for name in SINCE_BEST_COLUMNS:  # there where every best iteration is the last one, too
+        if rows and name not in table:
+            table[name] = np.nan
+    return table
 
 
 def _with_bounds(name: str, value: float, low: float | None, high: float | None) -> dict[str, Any]:
