@@ -16,7 +16,8 @@ def score(skill, item, response):
     text = (ROOT / f"harness/lab/tasks/lab_{skill}.yaml").read_text(encoding="utf-8")
     if skill == "format":
         return utils.obedience(item, [response])["prompt_level_strict_acc"]
-    assert "\nprocess_results: !function utils.exact\n" in text  # without it the filtered number is compared with a shot's sentence
+    # without it the number that the filter found is compared with the sentence of a shot
+    assert "\nprocess_results: !function utils.exact\n" in text
     pattern = re.search(r'strict-match\n.*?regex_pattern: "(.*?)"\n', text, re.DOTALL)[1]
     found = re.search(pattern, response)
     return utils.exact(item, [found[1] if found else "[invalid]"])["exact_match"]
