@@ -155,9 +155,9 @@ def test_help_takes_less_than_half_a_second_of_processor_time(tmp_path):
 @pytest.mark.parametrize(
     "command", ["run --objectives spn", "run --recipe labb", "run --set training.lrr=1", "run --set training.lr=x"]
 )
-def test_a_mistake_costs_hardly_more_processor_time_than_what_it_is_read_with(command, tmp_path):
-    """Best of three, beside Python with typer and pydantic alone: on a busy machine both take longer, a heavy library alone
-    ten times as long."""
+def test_a_mistake_takes_less_than_half_a_second_of_processor_time(command, tmp_path):
+    """Best of three. A machine on which Python with typer, pydantic and rich alone takes above a tenth of a second, busy or
+    without bytecode kept, may take five times that; torch alone takes ten times that."""
     program = "import sys; from harness.cli import main; sys.argv = ['harness', *sys.argv[1:]]; main()"
 
     def seconds(code, *arguments):
@@ -167,7 +167,7 @@ def test_a_mistake_costs_hardly_more_processor_time_than_what_it_is_read_with(co
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     libraries = min(seconds("import typer, pydantic, rich.console; typer.Typer") for _ in range(3))
-    assert min(seconds(program, *command.split()) for _ in range(3)) < max(0.5, 3 * libraries)
+    assert min(seconds(program, *command.split()) for _ in range(3)) < max(0.5, 5 * libraries)
 
 
 def test_trace_follows_one_example_through_every_file(played):
