@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: run test slow bench lint types imports check clean
+.PHONY: run test slow bench docs lint types imports check clean
 
 run: $(STAMP)
 	$(BIN)/harness run --objectives sft,space,spin --iters 5
@@ -20,6 +20,10 @@ slow: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python -W ignore -m tests.bench table $(if $(MIRROR),--mirror $(MIRROR))
+
+docs: $(STAMP)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --conf-dir harness/docs . .site
+	@echo "site    .site/index.html"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -36,8 +40,8 @@ check: lint types imports test
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ifeval,judge,qlora,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ifeval,judge,qlora,dev,docs]"
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build .site *.egg-info

@@ -4,7 +4,6 @@ Annotations are no text here (`from __future__ import annotations`): typer would
 """
 
 import os
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -12,50 +11,52 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.commands.help import Commands, CommandWithSettings
+from harness.commands import options
+from harness.commands.help import HELP_NAMES, ROOT_EXAMPLES, RUN_EXAMPLES, VARIANTS_HELP, App, Commands
+from harness.commands.listing_app import add_listings
+from harness.commands.options import (
+    DEFAULT_REPORTS,
+    DEFAULT_RESULTS,
+    DryRunOption,
+    JobsOption,
+    JsonOption,
+    ReportsOption,
+    ResultsOption,
+    RunArgument,
+    SettingsOption,
+    path_option,
+)
+from harness.commands.run_app import MergedOption, MirrorOption, TrustOption, add_run_commands
 from harness.errors import TerminatedBySignal, UserError, unexpected_error_line
 from harness.security.escaping import escape_invisible
 from harness.security.redact import redact
-from harness.settings.paths import expand_user
 from harness.settings.process_environment import check_hub, exit_despite_threads, nondaemon_threads, set_up_process
+from harness.settings.termination import TERMINATION
 
-app = typer.Typer(
+app = App(
     name="harness",
     cls=Commands,
+    context_settings=HELP_NAMES,
     help="Train self-play fine-tuning objectives under equal conditions and evaluate them after every iteration.",
-    no_args_is_help=True,
-    add_completion=False,
+    epilog=ROOT_EXAMPLES,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 
-def _parse_path(text: Any) -> Path:
-    """A path option with `~` expanded. An empty one (an unset shell variable, say) is an error, not the current folder."""
-    if not str(text).strip():
-        raise typer.BadParameter("is empty; name a path (the current folder is .)")
-    if "://" in str(text):
-        raise typer.BadParameter(f"{text} is an address; name a path on this machine")
-    return expand_user(str(text))
+@app.callback()
+def main_options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the versions of this program and of its libraries.")] = False,
+) -> None:
+    if version:
+        from harness.commands.version import print_version
 
-
-def _path_option(help_text: str, *names: str) -> Any:
-    return typer.Option(*names, help=help_text, parser=_parse_path, metavar="PATH")
-
-
-def _sub_app(name: str, help_text: str) -> typer.Typer:
-    """Commands below `name`, which lists them when typed alone."""
-    sub_app = typer.Typer(help=help_text, invoke_without_command=True, rich_markup_mode=None)
-    app.add_typer(sub_app, name=name)
-
-    @sub_app.callback()
-    def list_all(context: typer.Context) -> None:
-        if context.invoked_subcommand is None:
-            from harness.commands import listings
-
-            getattr(listings, f"{name}_list_command")()
-
-    return sub_app
+        print_version()
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def _given(overrides: dict[str, Any]) -> dict[str, Any]:
@@ -63,151 +64,121 @@ def _given(overrides: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in overrides.items() if value is not None}
 
 
-ResultsOption = Annotated[Path, _path_option("Folder that holds the run folders.", "--results")]
-ReportsOption = Annotated[Path, _path_option("Folder for the report.", "--reports")]
-SeedsOption = Annotated[str | None, typer.Option(help="Seeds, comma-separated: 0,1,2")]
-SettingsOption = Annotated[list[str] | None, typer.Option("--set", help="Any setting of `harness run --help`: training.lr=1e-4")]
-JobsOption = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Trials at once, one process each; default: one per GPU or CPU core.")
-]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost estimate, and stop.")]
-DEFAULT_RESULTS = Path("results")
-DEFAULT_REPORTS = Path("reports")
-
-
-@app.command(cls=CommandWithSettings)
+@app.command(epilog=VARIANTS_HELP + RUN_EXAMPLES)
 def run(
-    objectives: Annotated[
-        str | None, typer.Option(help="Variants, comma-separated: space,spin:beta=0.5:history=0,./mine.py")
-    ] = None,
-    iters: Annotated[int | None, typer.Option(help="Iterations to train; more than before extends the run.")] = None,
-    seeds: SeedsOption = None,
-    recipe: Annotated[str, typer.Option(help="Recipe by name or .toml path.")] = "lab",
-    suite: Annotated[str | None, typer.Option(help="Leaderboard by name or .toml path.")] = None,
-    data: Annotated[str | None, typer.Option(help="Pairs: a file (.jsonl .json .csv .parquet), a folder, or a hub id.")] = None,
-    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompts, where its name is not recognised.")] = None,
-    response_column: Annotated[str | None, typer.Option(help="Column of the responses, likewise.")] = None,
-    model: Annotated[str | None, typer.Option(help="Base model: a folder or a hub id.")] = None,
-    trust_remote_code: Annotated[
-        bool | None,
-        typer.Option(
-            "--trust-remote-code",
-            "--run-code-from-model-repository",
-            help="Let the model's repository run its own Python code here, with your rights.",
-        ),
-    ] = None,
-    max_examples: Annotated[int | None, typer.Option(help="Train on at most this many pairs.")] = None,
-    mirror: Annotated[
-        str | None, typer.Option(help="Folder used in place of the hub (also: HARNESS_MIRROR). No network then.")
-    ] = None,
+    objectives: options.Variants = None,
+    iters: options.Iterations = None,
+    seeds: options.Seeds = None,
+    recipe: options.Recipe = "lab",
+    suite: options.Suite = None,
+    data: options.Data = None,
+    prompt_column: options.PromptColumn = None,
+    response_column: options.ResponseColumn = None,
+    model: options.Model = None,
+    trust_remote_code: options.TrustRemoteCode = None,
+    max_examples: options.MaxExamples = None,
+    mirror: options.Mirror = None,
     settings: SettingsOption = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    name: options.RunName = None,
     results: ResultsOption = DEFAULT_RESULTS,
     reports: ReportsOption = DEFAULT_REPORTS,
     jobs: JobsOption = None,
-    recompute: Annotated[
-        bool | None, typer.Option("--recompute", help="Set aside what is damaged or of another format, and compute it again.")
-    ] = None,
+    recompute: options.Recompute = None,
+    report_to: options.ReportTo = None,
     dry_run: DryRunOption = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Run objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
-    from harness.commands.run import Output, run_command
+    from harness.commands.run import Output, choose_verbosity, run_command
 
     overrides = {
         "objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite, "data.source": data,
         "model.path": model, "data.max_examples": max_examples, "data.prompt_column": prompt_column,
         "data.response_column": response_column, "mirror": mirror, "model.trust_remote_code": trust_remote_code,
-        "recompute": recompute,
+        "recompute": recompute, "report_to": report_to,
     }  # fmt: skip
-    output = Output(results, reports, dry_run, jobs)
+    output = Output(results, reports, dry_run, jobs, choose_verbosity(quiet, verbose))
     raise typer.Exit(run_command(recipe, settings or (), _given(overrides), name, output))
 
 
 @app.command()
 def study(
-    name: Annotated[str | None, typer.Argument(help="Study by name or .toml path; without it, every study.")] = None,
-    objectives: Annotated[str | None, typer.Option(help="Run these variants instead of the study's own.")] = None,
-    iters: Annotated[int | None, typer.Option(help="Iterations instead of the study's own.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds instead of the study's own: 0,1,2")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Recipe by name or .toml path; default: the study's.")] = None,
-    suite: Annotated[str | None, typer.Option(help="Leaderboard by name or .toml path; default: the recipe's.")] = None,
-    validation: Annotated[
-        str | None, typer.Option(help="Suite that settings are chosen on, with items of its own (tuning studies).")
-    ] = None,
-    tuned_by: Annotated[
-        str | None, typer.Option(help="Run that chose settings; every objective is also run at its own. Default: the study's.")
-    ] = None,
+    name: options.StudyName = None,
+    objectives: options.StudyVariants = None,
+    iters: options.StudyIterations = None,
+    seeds: options.StudySeeds = None,
+    recipe: options.StudyRecipe = None,
+    suite: options.StudySuite = None,
+    validation: options.Validation = None,
+    tuned_by: options.TunedBy = None,
     settings: SettingsOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     reports: ReportsOption = DEFAULT_REPORTS,
     jobs: JobsOption = None,
+    report_to: options.ReportTo = None,
     dry_run: DryRunOption = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Run a prepared study, or list them. Repeat to resume; phases that other runs have finished are reused."""
-    from harness.commands.run import Output
+    from harness.commands.run import Output, choose_verbosity
     from harness.commands.study import StudyArguments, list_studies, study_command
 
     if name is None:
         return list_studies()
-    overrides = _given({"objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite})
+    typed = {"objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite, "report_to": report_to}
+    overrides = _given(typed)
     arguments = StudyArguments(overrides, settings or (), recipe, validation, tuned_by)
-    raise typer.Exit(study_command(name, arguments, Output(results, reports, dry_run, jobs)))
+    raise typer.Exit(study_command(name, arguments, Output(results, reports, dry_run, jobs, choose_verbosity(quiet, verbose))))
 
 
 @app.command()
 def status(
-    run: Annotated[str | None, typer.Argument(help="Run name or folder; without it, every run.")] = None,
+    runs: options.Runs = None,
+    as_json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Show which phases of a run are complete: trial x iteration x phase."""
-    from harness.commands.inspect import status_command
+    """List the runs, one line each; of a run that is named, every trial's phases, scores and failures, and the next command."""
+    from harness.commands.status import status_command
 
-    status_command(run, results)
+    status_command(runs or (), results, as_json)
 
 
 @app.command()
 def report(
-    run: Annotated[str, typer.Argument(help="Run name or folder.")],
-    out: Annotated[Path | None, _path_option("PDF to write; default reports/<run>.pdf")] = None,
+    run: RunArgument,
+    out: options.Pdf = None,
+    as_json: JsonOption = False,
+    report_to: options.ReportTo = None,
     results: ResultsOption = DEFAULT_RESULTS,
+    reports: ReportsOption = DEFAULT_REPORTS,
 ) -> None:
     """Write tables, curves and the PDF of a run again from its files."""
     from harness.commands.inspect import report_command
 
-    report_command(run, results, out)
+    report_command(run, results, out, reports, as_json, report_to)
 
 
-objectives_app = _sub_app("objectives", "List, show and check objectives.")
-suites_app = _sub_app("suites", "List, show and check leaderboards.")
+@app.command()
+def compare(a: options.Side, b: options.Side, results: ResultsOption = DEFAULT_RESULTS, as_json: JsonOption = False) -> None:
+    """Compare two runs: a minus b over the items they share, with 95 % interval and n, and what differs in their settings."""
+    from harness.commands.compare import compare_command
 
-
-@objectives_app.command("show")
-def objectives_show(name: Annotated[str, typer.Argument(help="Objective by name or path.")]) -> None:
-    """Show an objective's equation, needs, hyper-parameters and source."""
-    from harness.commands.listings import objectives_show_command
-
-    objectives_show_command(name)
-
-
-@objectives_app.command("check")
-def objectives_check(name: Annotated[str, typer.Argument(help="Objective or variant: space, ./mine.py:scale=1000.")]) -> None:
-    """Check the properties every objective must have; exit code 1 when one fails."""
-    from harness.commands.listings import objectives_check_command
-
-    raise typer.Exit(objectives_check_command(name))
+    compare_command(a, b, results, as_json)
 
 
 @app.command()
 def fetch(
-    to: Annotated[Path, _path_option("Folder to fetch into; several recipes may share it.")],
-    recipe: Annotated[str | None, typer.Option(help="Recipe by name or .toml path; default: lab.")] = None,
-    suite: Annotated[str | None, typer.Option(help="Leaderboard by name or .toml path.")] = None,
-    model: Annotated[str | None, typer.Option(help="Base model: a hub id.")] = None,
-    data: Annotated[str | None, typer.Option(help="Pairs: a hub id.")] = None,
+    to: Annotated[Path, path_option("Folder to fetch into; several recipes may share it.")],
+    recipe: options.FetchRecipe = None,
+    suite: options.Suite = None,
+    model: options.FetchModel = None,
+    data: options.FetchData = None,
     settings: SettingsOption = None,
     check: Annotated[bool, typer.Option("--check", help="Fetch nothing; compare every file with its checksum.")] = False,
 ) -> None:
-    """Fetch what a run needs from the hub into a folder, for machines without a network: harness run ... --mirror DIR
+    """Fetch what a run needs from the hub into a folder, for machines without a network. There: harness run --mirror DIR
 
     DIR/ORG/NAME holds data sets, DIR/models/ORG/NAME models and adapters, DIR/nltk_data NLTK's sentence data, DIR/mirror.json the
     commit, size and SHA-256 of every file. What is there and intact is not fetched again and stays at its commit.
@@ -216,27 +187,6 @@ def fetch(
 
     overrides = _given({"evaluation.suite": suite, "model.path": model, "data.source": data})
     raise typer.Exit(fetch_command(overrides, to, check, recipe, settings or ()))
-
-
-@suites_app.command("show")
-def suites_show(name: Annotated[str, typer.Argument(help="Suite by name or .toml path.")]) -> None:
-    """Show a leaderboard: task, shots, metric, filter, chance."""
-    from harness.commands.listings import suites_show_command
-
-    suites_show_command(name)
-
-
-@suites_app.command("check")
-def suites_check(
-    name: Annotated[str, typer.Argument(help="Suite by name or .toml path.")],
-    load: Annotated[bool, typer.Option("--load", help="Load every task with its data too, and count its items.")] = False,
-    mirror: Annotated[str | None, typer.Option(help="Folder used in place of the hub.")] = None,
-    settings: SettingsOption = None,
-) -> None:
-    """Check that this machine has what a leaderboard needs: tasks, metrics, filters, data sets, packages, judge."""
-    from harness.commands.listings import suites_check_command
-
-    raise typer.Exit(suites_check_command(name, load, mirror, settings or ()))
 
 
 @app.command()
@@ -253,11 +203,9 @@ def merge(
 
 @app.command()
 def theory(
-    objectives: Annotated[
-        str | None, typer.Option(help="Solve these variants instead of the shipped claims: space:mu=5,./mine.py")
-    ] = None,
+    objectives: options.TheoryVariants = None,
     iters: Annotated[int | None, typer.Option(min=1, max=20, help="Iterations to solve.")] = None,
-    reports: Annotated[Path, _path_option("Folder for theory.pdf, theory.html and theory/.")] = DEFAULT_REPORTS,
+    reports: options.TheoryReports = DEFAULT_REPORTS,
 ) -> None:
     """Solve the objectives exactly on a few outcomes: where is the optimum, and is it a fixed point?"""
     from harness.commands.theory import theory_command
@@ -267,60 +215,73 @@ def theory(
 
 @app.command()
 def push(
-    run: Annotated[str, typer.Argument(help="Run name or folder.")],
+    run: RunArgument,
     objective: Annotated[str, typer.Argument(help="Variant, by its label in the tables.")],
     seed: Annotated[int | None, typer.Option(help="Seed; default: the run's first.")] = None,
     iteration: Annotated[int | None, typer.Option(help="Iteration; default: the last.")] = None,
-    to: Annotated[Path | None, _path_option("Write the folder here.")] = None,
+    to: Annotated[Path | None, path_option("Write the folder here.")] = None,
     repo: Annotated[str | None, typer.Option(help="Repository on the hub: OWNER/NAME")] = None,
     upload: Annotated[bool, typer.Option("--upload", help="Upload, as a private repository.")] = False,
+    merged: MergedOption = False,
+    mirror: MirrorOption = None,
+    trust_remote_code: TrustOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Package a trained adapter with its model card, in peft's format. Shows what it would upload; uploads with --upload only."""
-    from harness.commands.push import push_command
+    from harness.commands.push import PushRequest, push_command
 
-    push_command(run, objective, seed, iteration, to, repo, upload, results)
+    push_command(PushRequest(run, objective, seed, iteration, to, repo, upload, merged, mirror, trust_remote_code), results)
 
 
 @app.command()
 def trace(
-    run: Annotated[str, typer.Argument(help="Run name or folder.")],
+    run: RunArgument,
     example_id: Annotated[str, typer.Argument(help="An example's id, or the beginning of it.")],
+    as_json: JsonOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Follow one example: its row, its samples, their scores and the steps that used it."""
-    from harness.commands.inspect import trace_command
+    """Follow one example: its row, its samples, how likely they are and the steps that used it."""
+    from harness.commands.trace import trace_command
 
-    trace_command(run, example_id, results)
+    trace_command(run, example_id, results, as_json)
+
+
+add_run_commands(app)
+
+
+add_listings(app)
 
 
 def _run_app() -> int:
     """Run the command; returns the exit code. An option that cannot be parsed is a UserError, like every mistake in a request."""
     try:
-        return app(standalone_mode=False) or 0
+        return app(prog_name="harness", standalone_mode=False) or 0
+    except SystemExit as error:
+        if _raising_library(error) not in ("typer", "rich"):
+            raise  # theirs is no failure: the end of --show-completion, of a shell's completion, or of whoever read the output
+        return int(error.code or 0)
     except Exception as error:
         click_error: Any = error
         if not hasattr(click_error, "format_message"):  # no error of click's; its class depends on typer's version
             raise
-        if type(error).__name__ == "NoArgsIsHelpError":
-            click_error.show()
-            return 2
         command = click_error.ctx.command_path if getattr(click_error, "ctx", None) else "harness"
         message = click_error.format_message().rstrip(".")
         raise UserError(f"{message[:1].lower()}{message[1:]}; see: {command} --help") from None
 
 
+def _raising_library(error: SystemExit) -> str:
+    return Path(traceback.extract_tb(error.__traceback__)[-1].filename).parent.name
+
+
 def main() -> Any:
     """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones starve a busy machine
-    set_up_process()
-    threads = nondaemon_threads()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, _raise_terminated)
-    exit_code = 1
+    threads, exit_code = nondaemon_threads(), 1
     try:
-        check_hub()
-        exit_code = _run_app()
+        with TERMINATION.handled():
+            set_up_process()
+            check_hub()
+            exit_code = _run_app()
     except UserError as error:
         _print_error(f"harness: {error}")
     except SystemExit as error:  # third-party code raised it, so its exit code is not passed on
@@ -329,8 +290,7 @@ def main() -> Any:
         line = unexpected_error_line(error)  # None for a bug; its traceback may quote untrusted text
         _print_error(f"harness: {UserError(line)}" if line is not None else traceback.format_exc().rstrip())
     except TerminatedBySignal as error:
-        reason = "interrupted" if error.exit_code == 128 + signal.SIGINT else "terminated"
-        print(f"harness: {reason}; what is finished is kept, repeat the same command to go on", file=sys.stderr)
+        TERMINATION.show_line()
         exit_code = error.exit_code
     exit_despite_threads(threads, exit_code)
     sys.exit(exit_code)
@@ -340,10 +300,6 @@ def _describe_system_exit(error: SystemExit) -> str:
     """The SystemExit with the file and line that raised it."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"SystemExit({error.code!r}) was raised in {frame.filename}, line {frame.lineno}"
-
-
-def _raise_terminated(signal_number: int, _: object) -> None:
-    raise TerminatedBySignal(signal_number)
 
 
 def _print_error(text: str) -> None:

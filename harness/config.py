@@ -1,4 +1,4 @@
-"""The configuration of a run: recipe TOML + command line -> one validated RunConfig. Independent of the hardware.
+"""The configuration of a run: recipe, command line, environment, user's file -> one validated RunConfig; of no hardware.
 
 Every key of a recipe is a field below, one line: type, default, meaning, unit, limits. A setting that may change with the
 iteration takes a list: one value per iteration, the last one repeated. `builtin:` at the start of a path means the installed
@@ -9,26 +9,31 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from harness.errors import UserError
 from harness.records import digest
 from harness.security.redact import redact
-from harness.settings.numbers import iter_leaves, iter_text, parse_number, storage_problem
+from harness.settings.numbers import iter_leaves, iter_text, storage_problem
+from harness.settings.origins import WithOrigins
 from harness.settings.plugins import find_plugin
+from harness.settings.recipe_files import read_recipe
 from harness.settings.renamed_keys import RENAMED_KEYS, rename_keys
 from harness.settings.section import Section, setting
-from harness.settings.toml_files import find_toml, parse_toml_value, read_toml, set_nested, setting_source
+from harness.settings.toml_files import is_given, set_nested, setting_source
+from harness.settings.typed_options import CLI_OPTIONS, parse_seeds, parse_setting
+from harness.settings.user_config import MIRROR_VARIABLE, fill_in, read_user_config
 from harness.settings.validation import error_key, format_error, relevant_error
 
 T = TypeVar("T")
 # Far above what any run needs; they keep a typing error from filling the memory or never ending.
 MAX_COUNT = 1_000_000
-MAX_KEY_CHARS = 1_000
 MAX_TEXT_CHARS = 1_000_000  # `objectives` is bounded by harness/planning/plan_size.py
 DEFAULT_RECIPE = "lab"
 IDENTITY_SECTIONS = ("model", "lora", "data", "generation", "training", "probe")
@@ -36,6 +41,7 @@ UNTYPED_PREFIXES = ("data.template_arguments.", "objective.")  # passed on as th
 Scheduled = float | Annotated[list[float], Field(min_length=1)]
 BackendName = Annotated[str, AfterValidator(lambda name: find_plugin("backend", name).name)]
 Arithmetic = Literal["dtype", "bfloat16 products"]
+Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow"]
 Epochs = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 # Arguments of transformers' apply_chat_template itself, not of the template.
 RESERVED_TEMPLATE_ARGUMENTS = (
@@ -175,7 +181,7 @@ class EvaluationConfig(Section):
     judge_key_env: str | None = setting(None, "NAME of the environment variable with the endpoint's key")
 
 
-class RunConfig(Section):
+class RunConfig(WithOrigins):
     """All settings of a run."""
 
     recipe: str = setting(DEFAULT_RECIPE, "set by --recipe alone")
@@ -193,13 +199,14 @@ class RunConfig(Section):
     objective: dict[str, dict[str, Any]] = setting({}, "per objective: its hyper-parameters, and `training` settings of its own")
     mirror: str | None = setting(None, "folder used in place of the hub")
     recompute: bool = setting(False, "set damaged phases aside and compute them again")
+    report_to: list[Tracker] = setting([], "trackers that scores and training curves are logged to; see docs/trackers.md")
     share: bool = setting(False, "reuse phases that other runs in the same folder made from equal inputs")
-    _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> the option it was given with
-    _recipe_tree: dict[str, Any] = PrivateAttr(default_factory=dict)  # what the recipe's file says
 
-    def source_of(self, key: str) -> str:
-        """Where a setting's value comes from: the command line's option, else the recipe's file with the line."""
-        return setting_source(key, self._sources, find_toml("recipes", self.recipe))
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _split_trackers(cls, value: Any) -> Any:
+        names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+        return list(dict.fromkeys(names)) if isinstance(names, list) and all(isinstance(n, str) for n in names) else names
 
     @field_validator("seeds")
     @classmethod
@@ -211,6 +218,10 @@ class RunConfig(Section):
     def identity(self) -> dict[str, Any]:
         """The settings that all trials share and that change results; what merely extends or speeds up a run is left out."""
         identity = {section: getattr(self, section).identity_fields() for section in IDENTITY_SECTIONS}
+        for key, text in self._written.items():
+            section, _, name = key.partition(".")
+            if section in identity:
+                identity[section][name] = text
         if self.world != "language":  # older runs record none
             identity["world"] = {"name": self.world}
         for old, new in RENAMED_KEYS.items():  # run folders keep the names that they began with
@@ -224,7 +235,9 @@ class RunConfig(Section):
     def default_run_name(self) -> str:
         """The recipe's name when its shared settings are untouched, else with a digest of them behind it."""
         stem = Path(self.recipe).stem
-        recipe_config = validate_config(self._recipe_tree, find_toml("recipes", self.recipe), {})
+        assert self._recipe is not None
+        recipe_config = validate_config(self._recipe.tree, self._recipe.path, {})
+        recipe_config._written = dict(self._recipe.written)
         return stem if self.identity() == recipe_config.identity() else f"{stem}-{self.identity_digest()[:8]}"
 
 
@@ -238,36 +251,32 @@ def scheduled(value: T | Sequence[T], iteration: int) -> T:
     return values[min(iteration, len(values) - 1)]
 
 
-# Options of the command line by the setting they set.
-CLI_OPTIONS = {
-    "objectives": "--objectives", "iterations": "--iters", "seeds": "--seeds", "evaluation.suite": "--suite",
-    "data.source": "--data", "data.max_examples": "--max-examples",
-    "data.prompt_column": "--prompt-column", "data.response_column": "--response-column",
-    "model.path": "--model", "model.trust_remote_code": "--trust-remote-code",
-    "mirror": "--mirror", "recompute": "--recompute",
-}  # fmt: skip
-
-
 def load_config(
     recipe: str,
     settings: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
     sources: Mapping[str, str] | None = None,
+    folders: Mapping[str, Path] | None = None,
 ) -> RunConfig:
     """The validated configuration of a recipe (name or path), of `--set key=value` items and of overrides by dotted key.
 
-    sources: dotted key (or "recipe") -> where an override comes from, if not from its own option. Raises UserError.
+    What they do not set comes from the environment, the recipe, the user's file (`settings/user_config.py`), in this order.
+    sources: dotted key (or "recipe") -> where an override comes from, if not from its own option. folders: dotted key -> the
+    folder in which an override's paths start, if not in the working directory. Raises UserError.
     """
     overrides, sources = dict(overrides or {}), sources or {}
-    path = find_toml("recipes", recipe, sources.get("recipe", "--recipe"))
-    tree = read_toml(path)
-    recipe_tree = {**copy.deepcopy(tree), "recipe": recipe}
+    given = read_recipe(recipe, sources.get("recipe", "--recipe"))
+    path, tree = given.path, copy.deepcopy(given.tree)
+    user = read_user_config()
+    outer_sources = {key: user.source_of(key) for key in fill_in(tree, user.settings)}
+    if mirror := os.environ.get(MIRROR_VARIABLE):
+        tree["mirror"], outer_sources["mirror"] = mirror, MIRROR_VARIABLE
     source_by_key: dict[str, str] = {}
     for item in settings:
-        key, value = _parse_setting(item)
+        key, value = parse_setting(item)
         if repeated := next((other for other in source_by_key if f"{other}.".startswith(f"{key}.")), None):
             raise UserError(f"--set {key}: {repeated} is given twice; leave one out")
-        set_nested(tree, key, value, source_by_key, path)
+        set_nested(tree, key, value, source_by_key | outer_sources, path)
         source_by_key[key] = f"--set {redact(key)}"
     if "recipe" in tree:
         source = setting_source("recipe", source_by_key, path)
@@ -281,32 +290,21 @@ def load_config(
         if key in source_by_key:
             other = "leave one out" if source == option else f"type {option} in place of --set"
             raise UserError(f"{source_by_key[key]}: is given by {source} too; {other}")
-        set_nested(tree, key, _parse_seeds(value, source) if key == "seeds" else value, source_by_key, path)
+        set_nested(tree, key, parse_seeds(value, source) if key == "seeds" else value, source_by_key | outer_sources, path)
         source_by_key[key] = source
-    config = validate_config(tree, path, source_by_key)
-    config._recipe_tree = recipe_tree
+    outer_sources = {key: source for key, source in outer_sources.items() if not is_given(key, source_by_key)}
+    other_sources = source_by_key | outer_sources
+    config = validate_config(tree, path, other_sources)
+    config._recipe = replace(given, tree={**given.tree, "recipe": recipe})
+    config._written = {key: text for key, text in given.written.items() if not _is_set(key, other_sources)}
+    recipe_folders = {key: file.parent for key, file in given.files.items() if not _is_set(key, other_sources)}
+    config._folders = {**recipe_folders, **(folders or {})}
     return config
 
 
-def _parse_setting(item: str) -> tuple[str, Any]:
-    """Key and value of an item of `--set`."""
-    key, separator, text = item.partition("=")
-    key = key.strip()
-    if not separator or not key:
-        raise UserError(f"--set {item}: expected key=value, for example --set training.lr=1e-4")
-    if len(key) > MAX_KEY_CHARS:
-        raise UserError(f"--set {key[:80]}...: a key of {len(key):,} characters; the longest allowed has {MAX_KEY_CHARS:,}")
-    return key, parse_toml_value(text.strip())
-
-
-def _parse_seeds(seeds: Any, source: str) -> Any:
-    """The numbers of a text such as 0,1,2."""
-    if not isinstance(seeds, str):
-        return seeds
-    numbers = [parse_number(part) for part in seeds.split(",")]
-    if not all(isinstance(number, int) for number in numbers):
-        raise UserError(f"{source} {seeds}: expected whole numbers, comma-separated, for example 0,1,2")
-    return numbers
+def _is_set(key: str, source_by_key: Mapping[str, str]) -> bool:
+    """Whether an option sets the key or its section."""
+    return any(f"{key}.".startswith(f"{set_key}.") for set_key in source_by_key)
 
 
 def validate_config(tree: Mapping[str, Any], path: Path, source_by_key: Mapping[str, str]) -> RunConfig:
@@ -332,7 +330,7 @@ def validate_config(tree: Mapping[str, Any], path: Path, source_by_key: Mapping[
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
         details = relevant_error(error)
-        hint = "; all settings: harness run --help" if details["type"] == "extra_forbidden" else ""
+        hint = "; all settings: harness settings" if details["type"] == "extra_forbidden" else ""
         raise error_at(error_key(details), format_error(error, RunConfig) + hint) from None
     config._sources = dict(source_by_key)
     for key, value in iter_text(config.model_dump()):

@@ -17,6 +17,7 @@ from unittest import mock
 
 import pytest
 
+from harness.settings.user_config import FOLDER_VARIABLES
 from harness.sources.offline import OFFLINE_VARIABLES
 from tests.guard import network_guard
 from tests.helpers.processor_time import pytest_runtest_makereport, pytest_runtest_protocol, pytest_terminal_summary  # noqa: F401
@@ -43,6 +44,16 @@ def no_network(monkeypatch, request, tmp_path_factory):
     _undo_offline_afterwards(monkeypatch)
     yield
     assert not reached.exists(), f"reached for the network: {reached.read_text()}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_settings_of_the_user(tmp_path_factory):
+    """Neither the user's own file of settings nor variables that stand for options reach a test, or a process that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("no-config")))
+        for variable in FOLDER_VARIABLES.values():
+            patch.delenv(variable, raising=False)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -147,7 +158,7 @@ def run_cli_in_process(*arguments, cwd, check=True):
     from harness.settings.process_environment import notes
 
     notes.clear()  # of a command before in this process
-    if arguments[0] in ("run", "study") and "--jobs" not in arguments:
+    if arguments[:1] in (("run",), ("study",)) and "--jobs" not in arguments:
         arguments = (*arguments, "--jobs", "1")
     out, err, code = io.StringIO(), io.StringIO(), 0
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

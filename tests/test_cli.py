@@ -17,6 +17,9 @@ from tests.helpers.damage import refused
 HEAVY = ("torch", "transformers", "lm_eval", "datasets", "peft", "pandas", "matplotlib", "scipy", "numpy")
 
 
+WITHOUT_CONFIG = ("--help", "run --help", "--version", "settings")  # they need not wait for its classes either
+
+
 def harness_in_python(arguments, cwd, unwanted=HEAVY):
     """The command in a process of its own, which fails where it has imported an unwanted library in the end."""
     code = f"""
@@ -31,9 +34,20 @@ assert not found, found
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=cwd, check=True, capture_output=True, timeout=300)
 
 
-@pytest.mark.parametrize("command", ["--help", "run --help", "objectives", "suites show lab-ten", "status", "study"])
+@pytest.mark.parametrize(
+    "command",
+    ["--help", "run --help", "--version", "objectives", "suites show lab-ten", "recipes show lab", "settings", "status", "study"],
+)
 def test_light_commands_load_no_heavy_library(command, tmp_path):
-    harness_in_python(command.split(), tmp_path, unwanted=(*HEAVY, *(["harness.config"] if "--help" in command else [])))
+    harness_in_python(
+        command.split(),
+        tmp_path,
+        unwanted=(
+            *HEAVY,
+            *(["harness.config"] if command in WITHOUT_CONFIG else []),
+            *(["pydantic"] if "--help" in command else []),
+        ),
+    )
 
 
 # A mistake in a request -> a part of the line that is said.
@@ -67,6 +81,15 @@ MISTAKES = {
     "run --objectives spin:training.lrr=1": 'unknown setting "lrr"',
     "run --name other --set training.lr=0.5": "was made with training.lr=0.0003, now asked for 0.5",
     "study nope": "unknown study",
+    "study stabilty": 'unknown study "stabilty" (did you mean "stability"?)',
+    "run --recipe labb": 'unknown recipe "labb" (did you mean "lab"?)',
+    "run --suite lab-tenn": 'unknown suite "lab-tenn" (did you mean "lab-ten"?)',
+    "run --set trainin.lr=1": 'unknown setting "trainin" (did you mean "training"?)',
+    "run --set training.optimizer=adam": "training.optimizer='adam': input should be 'rmsprop' or 'adamw'",
+    "run --objectivs spin": "no such option: --objectivs",
+    "recipes show labb": 'recipes show: unknown recipe "labb" (did you mean "lab"?)',
+    "settings lrr": 'no setting has "lrr" in its key or its meaning (did you mean "lr"?)',
+    "statu": "no such command 'statu'",
     "study mu --objectives spn": "unknown objective",
     "report nope": 'no run "nope"',
     "status nope": 'no run "nope"',
@@ -127,6 +150,24 @@ def test_help_takes_less_than_half_a_second_of_processor_time(tmp_path):
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(spent) < 0.5, spent
+
+
+@pytest.mark.parametrize(
+    "command", ["run --objectives spn", "run --recipe labb", "run --set training.lrr=1", "run --set training.lr=x"]
+)
+def test_a_mistake_takes_less_than_half_a_second_of_processor_time(command, tmp_path):
+    """Best of three. A machine on which Python with typer, pydantic and rich alone takes above a tenth of a second, busy or
+    without bytecode kept, may take five times that; torch alone takes ten times that."""
+    program = "import sys; from harness.cli import main; sys.argv = ['harness', *sys.argv[1:]]; main()"
+
+    def seconds(code, *arguments):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, timeout=300, check=False)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    libraries = min(seconds("import typer, pydantic, rich.console; typer.Typer") for _ in range(3))
+    assert min(seconds(program, *command.split()) for _ in range(3)) < max(0.5, 5 * libraries)
 
 
 def test_trace_follows_one_example_through_every_file(played):

@@ -1,11 +1,17 @@
-"""The papers are current: generated blocks, the commands, the tree, the walks, every link and every test that they name."""
+"""The papers are current: generated blocks, commands, tree, walks, every link and every test that they name; the site builds."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
-from harness.reporting.generated_docs import objective_index, replace_block
+from harness import __version__
+from harness.cli import app
+from harness.commands.reference import command_reference
+from harness.reporting.generated_docs import objective_index, objective_table, replace_block
 from tests.conftest import ROOT
+from tests.helpers.worked_example import PAGE, worked_example
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 TREE = CONTRIBUTING.partition("```tree\n")[2].partition("```")[0]
@@ -17,14 +23,47 @@ def test_the_objective_index_is_current():
     assert replace_block(text, "objectives", objective_index()) == text, "run: python -m harness.reporting.generated_docs"
 
 
-def test_every_command_is_in_the_readme():
-    from harness.cli import app
+def command_names():
+    groups = [group.typer_instance.info.name for group in app.registered_groups]
+    return [command.name or command.callback.__name__ for command in app.registered_commands] + groups
 
-    readme = (ROOT / "README.md").read_text()
-    names = [c.name or c.callback.__name__ for c in app.registered_commands] + [g.name for g in app.registered_groups]
-    known = ["fetch", "merge", "objectives", "push", "report", "run", "status", "study", "suites", "theory", "trace"]
-    assert sorted(names) == known
-    assert [n for n in names if f"harness {n}" not in readme] == []
+
+def test_the_reference_of_the_commands_is_current_and_holds_every_command_with_its_options():
+    reference = (ROOT / "harness" / "docs" / "commands.md").read_text()
+    assert command_reference(app) == reference, "run: python -m harness.reporting.generated_docs"
+    assert len(command_names()) > 10
+    assert [n for n in command_names() if f"## `harness {n}`" not in reference] == []
+    assert "- `--iters N`: Iterations to train; more than before extends the run. [default: the recipe's]" in reference
+    assert "- `--results PATH`: Folder that holds the run folders. [env var: HARNESS_RESULTS; default: results]" in reference
+
+
+def test_the_readme_is_a_page_and_its_table_of_objectives_is_current():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert replace_block(text, "objective table", objective_table()) == text, "run: python -m harness.reporting.generated_docs"
+    assert len(text.splitlines()) < 120
+
+
+def test_the_worked_example_is_what_the_objectives_give():
+    text = PAGE.read_text(encoding="utf-8")
+    assert replace_block(text, "worked example", worked_example()) == text, "run: python -m tests.helpers.worked_example"
+
+
+def test_the_version_is_one():
+    assert re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE) == [__version__]
+    assert re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[0] == __version__
+
+
+def test_the_site_builds_and_every_reference_in_it_leads_somewhere(tmp_path):
+    pytest.importorskip("myst_parser", reason="needs the extra docs")
+    build = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "--conf-dir", "harness/docs"]
+    done = subprocess.run([*build, "--doctree-dir", tmp_path / "doctrees", ".", tmp_path / "site"], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)  # fmt: skip # noqa: E501
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "harness" / "docs" / "tutorial.html").is_file()
+
+
+def test_every_command_is_in_the_papers():
+    papers = "".join(path.read_text(encoding="utf-8") for path in PAPERS)
+    assert [name for name in command_names() if f"harness {name}" not in papers] == []
 
 
 def test_every_file_of_the_tree_exists_and_no_wing_is_missing_from_it():

@@ -17,11 +17,11 @@ def test_a_run_leaves_every_file_of_its_contract(played):
     expected = [
         *COMPARED, "run.json", "journal.jsonl", "tables/leaderboard.tex", "tables/cost.csv", "data/train.jsonl",
         "objectives/space.py", "objectives/spin.py", "initial/evaluate/two/scores.json", "initial/evaluate/two/lm_eval.json",
-        "initial/seed-0/generate/k-0/samples.jsonl", "initial/probe/measurements.json",
+        "initial/seed-0/generate/k-0/samples.jsonl.gz", "initial/probe/measurements.json",
         *(f"plots/stability_curves.{kind}" for kind in ("png", "svg", "pdf")),
         *(f"{o}/seed-0/iteration-{t}/{f}" for o in ("space", "spin") for t in (0, 1)
-          for f in ("score/scores.jsonl", "train/adapter/adapter_model.safetensors", "train/steps.jsonl",
-                    "evaluate/two/samples_lab_arithmetic.jsonl", "probe/samples.jsonl", "generate/manifest.json")),
+          for f in ("score/scores.jsonl.gz", "train/adapter/adapter_model.safetensors", "train/steps.jsonl",
+                    "evaluate/two/samples_lab_arithmetic.jsonl.gz", "probe/samples.jsonl.gz", "generate/manifest.json")),
     ]  # fmt: skip
     assert [name for name in expected if not (run / name).is_file()] == []
     assert not list(run.rglob("*.partial")) and not list(run.rglob("*.tmp"))

@@ -88,7 +88,7 @@ def cut(path):
 
 
 HARM = {
-    "initial/seed-0/generate/k-0/samples.jsonl": flip, "space/seed-0/iteration-0/train/adapter/adapter_model.safetensors": cut,
+    "initial/seed-0/generate/k-0/samples.jsonl.gz": flip, "space/seed-0/iteration-0/train/adapter/adapter_model.safetensors": cut,
     "spin/seed-0/iteration-1/evaluate/two/scores.json": Path.unlink, "spin/seed-0/iteration-0/score/manifest.json": flip,
     "data/train.jsonl": cut,
 }  # fmt: skip

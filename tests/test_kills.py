@@ -45,7 +45,7 @@ def arm(moment, kind):
         setattr(Path, method, armed)
 
     if moment == "middle":
-        is_output = lambda path: path.suffix == ".jsonl" or path.name == "adapter_config.json"
+        is_output = lambda path: path.suffix in (".jsonl", ".gz") or path.name == "adapter_config.json"
         kill_at("open", lambda path, mode="r", *_, **__: mode[0] in "wa" and is_output(path), b'{"half": tr')
     elif moment == "before-manifest":
         kill_at("replace", lambda path, target: target.name == "manifest.json")
@@ -78,10 +78,10 @@ def test_killed_in_every_phase_and_repeated_it_ends_with_the_same_bytes(played, 
 # ---------------------------------------------------------------- the command and its workers, from outside
 
 
-def started(folder, *more):
+def started(folder, *more, stdout=subprocess.PIPE):
     path = os.pathsep.join([str(GUARD_FOLDER), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "harness", *ARGUMENTS, *more], cwd=folder, stdout=subprocess.PIPE,
+        [sys.executable, "-W", "ignore", "-m", "harness", *ARGUMENTS, *more], cwd=folder, stdout=stdout,
         stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, "PYTHONPATH": path},
     )  # fmt: skip
 
@@ -155,6 +155,55 @@ def test_a_signal_ends_it_cleanly_with_how_to_go_on(tmp_path_factory, tmp_path, 
     if sent == signal.SIGTERM:
         run_cli_in_process(*ARGUMENTS, *OFTEN, cwd=tmp_path)
         assert_same_run(tmp_path / RUN, whole / RUN)
+
+
+def trials_begin(folder):
+    """What they share is there, and the worker processes are being started."""
+    return (folder / RUN / "initial" / "score" / "manifest.json").exists()
+
+
+def tables_are_written(folder):
+    return (folder / RUN / "tables" / "comparisons.csv").exists()
+
+
+MOMENTS_OF_A_COMMAND = {
+    "importing": lambda folder: (folder / "out").stat().st_size > 0,  # its first line, before torch is loaded
+    "loading the model": lambda folder: (folder / RUN / "run.log").exists(),
+    "starting workers": trials_begin,
+    "writing the report": tables_are_written,
+}
+IN_DEFAULT_TIER = ("importing", "starting workers")
+
+
+@pytest.mark.parametrize(
+    "moment", [pytest.param(m, marks=[] if m in IN_DEFAULT_TIER else pytest.mark.slow) for m in MOMENTS_OF_A_COMMAND]
+)
+def test_ctrl_c_is_one_line_whatever_the_command_is_at(tmp_path, moment):
+    """To the whole group, as a terminal sends it: neither workers nor the process that forks them say anything."""
+    with (tmp_path / "out").open("w") as out:
+        process = started(tmp_path, "--jobs", "2", stdout=out)
+    wait_for(lambda: MOMENTS_OF_A_COMMAND[moment](tmp_path), process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert [line for line in errors.splitlines() if "harness: " in line] == [
+        "harness: interrupted; what is finished is kept, repeat the same command to go on"
+    ]
+    assert "Traceback" not in errors and "KeyboardInterrupt" not in errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tenths", range(1, 31, 2))
+def test_ctrl_c_in_the_first_seconds_is_one_line(tmp_path, tenths):
+    """Nothing is open yet. Before Python has read the program's first line, it ends by the signal and says nothing."""
+    process = started(tmp_path, "--jobs", "2")
+    time.sleep(tenths / 10)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    if "init_import_site" in errors:
+        return  # Python itself was starting: no line of a program has been read
+    assert process.returncode in (130, -signal.SIGINT), errors
+    assert "Traceback" not in errors, errors
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ def test_the_wheel_holds_harness_and_objectives_with_their_data_and_nothing_else
         names = set(archive.namelist())
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"harness", "objectives"}
     wanted = {
+        "harness/py.typed", "objectives/py.typed",
         "harness/recipes/lab.toml", "harness/suites/lab-ten.toml", "harness/reporting/report/report.typ",
         "harness/lab/data/train.jsonl", "harness/lab/base/model.safetensors", "harness/lab/base/tokenizer.json",
         "harness/lab/base/chat_template.jinja", "harness/lab/tasks/lab_facts.yaml", "harness/lab/tasks/lab_facts.jsonl",

@@ -15,7 +15,8 @@ from hypothesis.extra.numpy import arrays
 from harness.analysis.comparison import ItemScores, difference, holm, mcnemar, prob_best
 from harness.analysis.item_errors import ItemLayout
 from harness.config import RunConfig, load_config, validate_config
-from harness.discovery.variants import parse_value, parse_variants
+from harness.discovery.spelling import parse_value
+from harness.discovery.variants import parse_variants
 from harness.errors import MAX_MESSAGE_CHARS, UserError
 from harness.files import read_jsonl, write_jsonl
 from harness.language.encoding import choose_template, encode_prompt, encode_response

@@ -72,7 +72,7 @@ def test_a_recipe_is_played_as_it_stands_on_its_tiny_twin(recipe, tmp_path, monk
     examples = read_jsonl(run / "data" / "train.jsonl", Example)
     assert len(examples) == PAIRS
     drawn = {example.id: [] for example in examples}
-    for path in run.rglob("generate/**/samples.jsonl"):
+    for path in run.rglob("generate/**/samples.jsonl.gz"):
         for sample in read_jsonl(path, Sample):
             drawn[sample.example_id].append(sample.token_ids)
     assert all(drawn.values())

@@ -21,6 +21,7 @@ import pandas as pd
 from harness.analysis.earlier_tables import COST_COLUMNS, DYNAMICS_COLUMNS, STEP_COLUMNS, EarlierTables
 from harness.analysis.frames import KEY_COLUMNS, Frame, make_frame, with_integers
 from harness.analysis.score_scale import ScoreScale, infer_scale
+from harness.analysis.shown_names import with_shown_names
 from harness.files import MANIFEST, read_json
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.settings.safe_paths import join_inside
@@ -61,7 +62,7 @@ class RunResults:
     record: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.record = read_json(self.root / "run.json")
+        self.record = with_shown_names(read_json(self.root / "run.json"))
 
     @property
     def variants(self) -> list[str]:
@@ -94,8 +95,8 @@ class RunResults:
         return [
             CheckpointKey(self.root / "initial", INITIAL, None, INITIAL_ITERATION),
             *(
-                CheckpointKey(self.root / variant / f"seed-{seed}" / f"iteration-{iteration}", variant, seed, iteration)
-                for variant in self.record["variants"]
+                CheckpointKey(self.root / entry["folder"] / f"seed-{seed}" / f"iteration-{iteration}", variant, seed, iteration)
+                for variant, entry in self.record["variants"].items()
                 for seed in self.record["seeds"]
                 for iteration in range(self.record["iterations"])
             ),

@@ -4,30 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.analysis.column_definitions import TABLE_FILES
 from harness.security.escaping import Frame, read_csv_table
 
-_CHECKPOINT = ("objective", "source")
-_MEASURED = (*_CHECKPOINT, "name", "unit")
-TEXT_COLUMNS = {
-    "beside.csv": (*_MEASURED, "task", "over"),
-    "chosen.csv": ("objective", "key", "label", "suite"),
-    "collapse.csv": (*_CHECKPOINT, "finding", "evidence"),
-    "comparisons.csv": ("panel", "question", "a", "b", "task", "over", "source"),
-    "compute.csv": ("question", "a", "b", "source"),
-    "cost.csv": (*_CHECKPOINT, "phase"),
-    "cost_total.csv": (*_CHECKPOINT, "phase"),
-    "drift.csv": _MEASURED,
-    "dynamics.csv": _MEASURED,
-    "first_ids.csv": (*_CHECKPOINT, "told_by"),
-    "leaderboard.csv": _CHECKPOINT,  # its other columns are named after tasks, and are numbers
-    "scores.csv": (*_CHECKPOINT, "task", "label", "metric", "filter", "task_version", "suite"),
-    "stability.csv": (*_MEASURED, "over"),
-    "standing.csv": ("panel", *_CHECKPOINT),
-    "study.csv": (*_CHECKPOINT, "note"),
-    "task_notes.csv": (*_CHECKPOINT, "task", "label", "note", "evidence"),
-    "training.csv": ("objective",),
-    "versions.csv": ("name", "version", "where", "source"),
-}
+TEXT_COLUMNS = {table.file: table.text_columns for table in TABLE_FILES}
 
 
 def read_table(path: Path) -> Frame:

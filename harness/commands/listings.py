@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.console import console, echo, make_table, print_problems
+from harness.commands.console import console, echo, make_table, print_json, print_problems
 from harness.config import DEFAULT_RECIPE, RunConfig, load_config
 from harness.discovery.variants import find_objective, list_objectives, load_objective, parse_variants
 from harness.errors import UserError
@@ -19,17 +19,36 @@ if TYPE_CHECKING:
     from harness.loop.benchmark import Benchmark
 
 
-def objectives_list_command() -> None:
-    for name, path in list_objectives().items():
-        first_line = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
-        echo(f"{name:<10} " + first_line.strip().strip('"'))
-    echo("\nOne of them in full: harness objectives show NAME. Your own: --objectives ./mine.py")
+def objectives_list_command(as_json: bool = False) -> None:
+    records = [{"name": name, "title": _first_line(path), "path": str(path)} for name, path in list_objectives().items()]
+    if as_json:
+        return print_json(records)
+    for record in records:
+        echo(f"{record['name']:<10} {record['title']}")
+    echo("\nOne of them in full: harness objectives show NAME. Your own: harness new-objective NAME")
+    return None
 
 
-def objectives_show_command(name: str) -> None:
+def _first_line(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip().strip('"')
+
+
+def objectives_show_command(name: str, as_json: bool = False) -> None:
     path = find_objective(name, source="objectives show")
     objective_class = load_objective(path)
     needs = dataclasses.asdict(objective_class().needs)
+    if as_json:
+        return print_json(
+            {
+                "name": path.stem, "title": objective_class.title, "path": str(path),
+                "description": inspect.cleandoc(objective_class.__doc__ or ""), "needs": needs,
+                "hyperparameters": [
+                    {"name": f.name, "default": f.default, "type": _type_name(f.type), "meaning": f.metadata["doc"]}
+                    for f in dataclasses.fields(objective_class)
+                ],
+                "citation": dataclasses.asdict(objective_class.citation),
+            }
+        )  # fmt: skip
     needs_text = ", ".join(key if value is True else f"{key} {value}" for key, value in needs.items() if value)
     echo(f"{path.stem}: {objective_class.title}\n{path}\n\n{inspect.cleandoc(objective_class.__doc__ or '')}\n")
     echo(f"needs: {needs_text or 'nothing'}")
@@ -37,6 +56,11 @@ def objectives_show_command(name: str) -> None:
         echo(f"{field.name} = {field.default!r}: {field.metadata.get('doc', '')}")
     citation = objective_class.citation
     echo(f"\n{citation.label}: {citation.title}. {citation.url} ({citation.where})")
+    return None
+
+
+def _type_name(kind: object) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
 def objectives_check_command(variant_text: str) -> int:
@@ -63,15 +87,22 @@ def objectives_check_command(variant_text: str) -> int:
     return 1 if num_failed else 0
 
 
-def suites_list_command() -> None:
-    for path in sorted((PACKAGE / "suites").glob("*.toml")):
-        suite = load_suite(path.stem)
+def suites_list_command(as_json: bool = False) -> None:
+    suites = [load_suite(path.stem) for path in sorted((PACKAGE / "suites").glob("*.toml"))]
+    if as_json:
+        return print_json(
+            [{"name": s.name, "title": s.title, "version": s.version, "tasks": len(s.task), "source": s.source} for s in suites]
+        )
+    for suite in suites:
         echo(f"{suite.name:<20} v{suite.version}  {len(suite.task):>2} tasks  {suite.title}")
     echo("\nOne of them in full: harness suites show NAME; what it needs and what is missing here: harness suites check NAME")
+    return None
 
 
-def suites_show_command(name: str) -> None:
+def suites_show_command(name: str, as_json: bool = False) -> None:
     suite = load_suite(name, "suites show")
+    if as_json:
+        return print_json(suite.model_dump(mode="json"))
     columns = ("task", "stands for", "shots", "metric", "filter", "chance", "limit")
     table = make_table(f"{suite.name} v{suite.version}: {suite.title}", columns, right=("shots", "chance", "limit"))
     for row in suite.task:
@@ -93,6 +124,7 @@ def suites_show_command(name: str) -> None:
         echo(f"temperature of the answers: {temperatures}")
         for kind, text in suite.judge.instructions.model_dump().items():
             echo(f"\njudge prompt ({kind}):\n{text.strip()}")
+    return None
 
 
 def suites_check_command(name: str, load: bool, mirror: str | None, settings: Sequence[str] = ()) -> int:
@@ -102,7 +134,7 @@ def suites_check_command(name: str, load: bool, mirror: str | None, settings: Se
 
     config = load_config(DEFAULT_RECIPE, settings, {"mirror": mirror} if mirror is not None else {})
     suite = load_suite(name, "suites check")
-    if (mirror_folder := find_mirror(config.mirror)) is not None:
+    if (mirror_folder := find_mirror(config)) is not None:
         go_offline()
     return (
         _check_tasks(suite, mirror_folder, load, config.evaluation.allow_unsafe_code)

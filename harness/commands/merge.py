@@ -13,9 +13,10 @@ from harness.store.run_folder import RunFolder
 
 def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
     """Join the runs `folders` into the run `name`, which is created if it does not exist."""
-    from harness.commands.inspect import open_run
-    from harness.commands.run import check_merge_folders, named_run, remove_empty
+    from harness.commands.run import check_merge_folders, named_run
     from harness.store.merging import copy_extra_files, plan_merge
+    from harness.store.opening import open_run
+    from harness.store.output_folders import remove_empty
     from harness.store.small_files import update_all_small_files
     from harness.store.untrusted import explain_malformed, make_way, validate_run_folder
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -13,6 +16,20 @@ from harness.store.run_folder import RunFolder
 
 MAX_LISTED = 50
 
+
+@dataclass(frozen=True)
+class Plan:
+    """All phases of a run in their order, and those that are not finished."""
+
+    phases: list[Phase]
+    to_do: list[Phase]
+
+    @property
+    def done(self) -> list[Phase]:
+        to_do = {phase.folder for phase in self.to_do}
+        return [phase for phase in self.phases if phase.folder not in to_do]
+
+
 if TYPE_CHECKING:
     from harness.loop.benchmark import Benchmark
     from harness.loop.costs import Throughput
@@ -21,28 +38,36 @@ if TYPE_CHECKING:
     from harness.planning.request import RunRequest
 
 
-def print_plan(request: RunRequest, run: RunFolder) -> list[Phase]:
-    """Print what will be done and what is there already; returns the phases to do."""
-    from harness.loop.plan import plan_phases
-    from harness.planning.remaining import remaining_phases
-
+def print_request(request: RunRequest, run: RunFolder) -> None:
+    """Print what is asked for, as far as it is known before torch is loaded."""
     config, variants, suite = request.config, request.variants, request.suite
-    phases = plan_phases(config, variants, suite.name)
-    to_do = remaining_phases(run.root, phases, ignore_damaged=config.recompute)
-    responses_per_prompt = sum(phase.responses_per_prompt for phase in phases)
-    max_examples = config.data.max_examples
     echo(
-        f"run {run.root}: {_format_list([v.label for v in variants])}; seeds {_format_list(config.seeds)}; "
-        f"{config.iterations} iterations; suite {suite.name} v{suite.version} ({len(suite.task)} tasks)"
+        f"run {run.root}: {_format_list([v.shown_as or v.label for v in variants])}; seed{'s' * (len(config.seeds) != 1)} "
+        f"{_format_list(config.seeds)}; {_count(config.iterations, 'iteration')}; suite {suite.name} v{suite.version} "
+        f"({_count(len(suite.task), 'task')})"
     )
     if unaveraged_tasks := suite.unaveraged_tasks():
         echo(f"beside the mean over tasks, each in its own unit: {'; '.join(unaveraged_tasks.values())}")
-    echo(
-        f"plan: {len(to_do)} phases to do, {len(phases) - len(to_do)} to reuse; "
-        f"{responses_per_prompt} synthetic responses per prompt in all"
-        + (f", {max_examples} prompts at most" if max_examples else "")
-    )
-    return to_do
+    if "torch" not in sys.modules:
+        echo("loading torch and the objectives")
+
+
+def find_plan(request: RunRequest, run: RunFolder) -> Plan:
+    """The phases of a run, and those that are still to do."""
+    from harness.loop.plan import plan_phases
+    from harness.planning.remaining import remaining_phases
+
+    phases = plan_phases(request.config, request.variants, request.suite.name)
+    return Plan(phases, remaining_phases(run.root, phases, ignore_damaged=request.config.recompute))
+
+
+def print_plan(plan: Plan, pdf: Path) -> None:
+    """Print what will be done, what is there already, and where the answer will be."""
+    echo(f"plan: {len(plan.to_do)} phases to do, {len(plan.done)} to reuse; report: {pdf}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _format_list(items: Sequence[object]) -> str:
@@ -64,18 +89,20 @@ def print_cost_estimate(request: RunRequest, run: RunFolder, to_do: Sequence[Pha
     config = request.config
     loop = build_loop(request, run, Reporter(), dry_run=True)
     context = loop.runner.context
+    if to_do:
+        throughput = context.world.measure_throughput(context, request.variants)
+        sizes = Sizes(len(context.data.train), min(config.probe.prompts, len(context.data.heldout)), config.training.batch_size)
+        # on a CPU one trial already keeps every core busy
+        num_parallel = num_workers if context.policy.device.type == "cuda" else 1
+        _print_cost_table(estimate_cost(to_do, throughput, sizes, num_parallel))
+        _print_cost_basis(config, throughput, str(context.policy.device), num_workers)
+    echo("")
+    print_power(config, context.benchmark)
+    echo("")
     for line in preflight_notes(loop):
         echo(line)
     if (line := continued_run_warning(loop)) is not None:
         echo(line)
-    print_power(config, context.benchmark)
-    if not to_do:
-        return
-    throughput = context.world.measure_throughput(context, request.variants)
-    sizes = Sizes(len(context.data.train), min(config.probe.prompts, len(context.data.heldout)), config.training.batch_size)
-    num_parallel = num_workers if context.policy.device.type == "cuda" else 1  # on a CPU one trial already keeps every core busy
-    _print_cost_table(estimate_cost(to_do, throughput, sizes, num_parallel))
-    _print_cost_basis(config, throughput, str(context.policy.device), num_workers)
 
 
 def _print_cost_table(cost_estimate: CostEstimate) -> None:
@@ -94,8 +121,9 @@ def _print_cost_table(cost_estimate: CostEstimate) -> None:
     table.add_row(
         "all", str(num_phases), "", f"{total.tokens:,.0f}", format_seconds(total.seconds), format_bytes(total.disk_bytes)
     )
+    echo("")
     console.print(table)
-    echo(f"time from start to end: about {format_seconds(cost_estimate.wall_seconds)}, without loading and the report")
+    echo(f"\ntime from start to end: about {format_seconds(cost_estimate.wall_seconds)}, without loading and the report")
 
 
 def _print_cost_basis(config: RunConfig, throughput: Throughput, device: str, num_workers: int) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.commands.answer import print_answer, print_next, print_paths
 from harness.commands.console import echo
+from harness.commands.plan import find_plan, print_cost_estimate, print_plan, print_request
 from harness.config import load_config
 from harness.errors import UserError
+from harness.progress.reporter import Verbosity
+from harness.settings.process_environment import check_sockets, notes
 from harness.settings.safe_paths import NAME_RULE, RESERVED_SUFFIXES, is_safe_name
-from harness.store.lease import LEASE
+from harness.settings.termination import TERMINATION
 from harness.store.output_folders import check_path, check_report, check_run_folder, check_writable
 from harness.store.run_folder import RunFolder
 
@@ -32,6 +35,14 @@ class Output:
     reports: Path
     dry_run: bool
     jobs: int | None
+    verbosity: Verbosity = Verbosity.NORMAL
+
+
+def choose_verbosity(quiet: bool, verbose: bool) -> Verbosity:
+    """Of --quiet and --verbose. Raises UserError for both."""
+    if quiet and verbose:
+        raise UserError("--quiet and --verbose: one excludes the other; leave one out")
+    return Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL
 
 
 def run_command(recipe: str, settings: Sequence[str], overrides: Mapping[str, Any], name: str | None, output: Output) -> int:
@@ -43,7 +54,7 @@ def run_command(recipe: str, settings: Sequence[str], overrides: Mapping[str, An
     from harness.planning.request import resolve_request
 
     failed = plan_and_run(resolve_request(config, options), run, output)
-    return 0 if output.dry_run else write_and_list_views(run, output.reports, failed)
+    return 0 if output.dry_run else write_and_list_views(run, output, failed)
 
 
 def record_options(overrides: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,43 +93,32 @@ def check_merge_folders(run: RunFolder, results: Path) -> None:
 def plan_and_run(request: RunRequest, run: RunFolder, output: Output) -> dict[str, str]:
     """Print the plan and, unless it is a dry run, carry it out; returns the errors of failed trials, by name."""
     from harness.planning.request import build_objectives
+    from harness.reporting.trackers.libraries import check_trackers
 
-    config, variants = request.config, request.variants
+    config, variants, is_quiet = request.config, request.variants, output.verbosity == Verbosity.QUIET
+    if not is_quiet:
+        print_request(request, run)
     check_request(request, run, output.dry_run)
-    build_objectives(config, variants)
-    from harness.commands.plan import print_cost_estimate, print_plan
-    from harness.launch import workers  # with what is below it takes seconds to load; a mistake in the request is found by now
-    from harness.planning.prepare import prepare_run, write_failed_trials
-    from harness.progress import Reporter
-    from harness.reporting.tables import refresh
-    from harness.settings.process_environment import check_sockets, notes
-    from harness.store.untrusted import make_way
+    check_trackers(config.report_to, config.source_of("report_to") if config.report_to else "")
+    with TERMINATION.nothing_open():  # what is imported below takes seconds; a mistake in the request is found by now
+        build_objectives(config, variants)
+        from harness.commands import work
+        from harness.launch import workers
+        from harness.progress.screen import Screen
 
-    to_do = print_plan(request, run)
-    num_workers = workers.choose_num_workers(output.jobs, config, len(variants) * len(config.seeds)) if to_do else 1
+    plan = find_plan(request, run)
+    if not is_quiet:
+        print_plan(plan, output.reports / f"{run.name}.pdf")
+    num_workers = workers.choose_num_workers(output.jobs, config, len(variants) * len(config.seeds)) if plan.to_do else 1
     if output.dry_run:
-        print_cost_estimate(request, run, to_do, num_workers)
+        print_cost_estimate(request, run, plan.to_do, num_workers)
         return {}
     if num_workers > 1:
         check_sockets()
-    reporter = Reporter()
+    screen = Screen(output.verbosity)
     for line in notes:
-        reporter.show_line(line)
-    new_folders = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
-    with run.lock(reporter.show_line):
-        run.show_line = reporter.show_line
-        make_way(run, [variant.label for variant in variants], config.recompute)
-        workers.warm_up(num_workers)
-        try:
-            loop = prepare_run(request, run, reporter)
-            loop.write_tables = partial(refresh, everything=False)
-        except (UserError, OSError):
-            if new_folders and not (run.root / "data").exists():
-                remove_empty(new_folders)  # a request that fails leaves nothing behind
-            raise
-        failed = workers.run_trials(request, loop, num_workers)
-        write_failed_trials(run, failed)
-    return failed
+        screen.show_line(line)
+    return work.carry_out(request, run, screen, num_workers)
 
 
 def check_request(request: RunRequest, run: RunFolder, dry_run: bool) -> None:
@@ -136,16 +136,20 @@ def check_request(request: RunRequest, run: RunFolder, dry_run: bool) -> None:
     load_world(request.config.world).check_sources(request.config, request.mirror)
 
 
-def write_and_list_views(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
-    """Write every view of the run and print where; returns the exit code."""
+def write_and_list_views(run: RunFolder, output: Output, failed: Mapping[str, str]) -> int:
+    """Write every view of the run, print what was found, where it is and what to type next; returns the exit code."""
+    if output.verbosity > Verbosity.QUIET:
+        echo("writing tables, figures and the report")
     with run.lock(echo):
-        paths = write_views(run, reports / f"{run.name}.pdf")
-    for label, path in paths.items():
-        echo(f"{label:<8}{path}")
+        paths = write_views(run, output.reports / f"{run.name}.pdf")
+    print_answer(run)
+    print_paths(paths)
     if warning := first_ids_warning(run.root):
         echo(f"WARNING {warning}; an objective may learn these tokens and no more; see tables/first_ids.csv")
     for trial_name, error in failed.items():
         echo(f"failed  {trial_name}: {error}")
+    if output.verbosity > Verbosity.QUIET:
+        print_next(run)
     return 2 if failed else 0
 
 
@@ -158,33 +162,25 @@ def first_ids_warning(root: Path) -> str | None:
     return first_ids_sentence(read_table(path)) if path.is_file() else None
 
 
-def remove_empty(new_folders: Sequence[Path]) -> None:
-    """Remove the new folder of a run, and the new ones above it, as far as they are empty."""
-    for file in (LEASE, "journal.jsonl"):
-        (new_folders[0] / file).unlink(missing_ok=True)
-    for folder in new_folders:
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-
-
-def write_views(run: RunFolder, pdf: Path) -> dict[str, Path]:
-    """Write every view of a run, its report as `pdf`; returns their paths by label."""
+def write_views(run: RunFolder, pdf: Path, show_line: Callable[[str], None] = echo) -> dict[str, Path]:
+    """Write every view of a run, its report as `pdf`; returns their paths by label. show_line: takes notices."""
     from harness.reporting.figures.fonts import missing_glyphs_message
     from harness.reporting.report import write_report
     from harness.reporting.tables import refresh
     from harness.store.small_files import update_all_small_files
     from harness.store.untrusted import make_way
 
-    run.show_line = echo
+    run.show_line = show_line
     make_way(run)
     update_all_small_files(run.root)
     refresh(run.root)
     report_path = write_report(run.root, pdf)
     if note := missing_glyphs_message(report_path.with_suffix(".html").read_text(encoding="utf-8"), f"harness report {run.name}"):
-        echo(f"note    {note}")
+        show_line(f"note    {note}")
     curves = run.root / "plots" / "stability_curves.png"
     return {
         "tables": run.root / "tables" / "leaderboard.md",
         "curves": curves if curves.is_file() else curves.with_name("tasks.png"),  # a suite without a mean has no curve of means
         "report": report_path,
+        "page": report_path.with_suffix(".html"),
     }

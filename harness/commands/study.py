@@ -11,6 +11,7 @@ from typing import Any
 from harness.commands.console import echo
 from harness.commands.run import Output, check_output_folders, named_run, plan_and_run, record_options, write_and_list_views
 from harness.config import RunConfig, load_config
+from harness.discovery.spelling import parse_spellings
 from harness.discovery.variants import list_objectives, split_variants, variant_label
 from harness.errors import UserError, did_you_mean
 from harness.loop.study import Grid, Study, format_value, load_study
@@ -55,7 +56,7 @@ def study_command(name: str, arguments: StudyArguments, output: Output) -> int:
     if tuned_by_objective:
         config = study_config(study, ",".join([study.objectives, *tuned_by_objective.values()]), arguments)
     failed = _run_variants(config, study_record(study, config, tuned_by_objective), run, arguments, output)
-    return 0 if output.dry_run else write_and_list_views(run, output.reports, failed)
+    return 0 if output.dry_run else write_and_list_views(run, output, failed)
 
 
 def _run_variants(
@@ -79,6 +80,7 @@ def apply_arguments(study: Study, arguments: StudyArguments) -> Study:
     if "objectives" in arguments.overrides:
         # arms and contrasts refer to the study's own variants
         updates |= {"objectives": arguments.overrides["objectives"], "arm": (), "contrast": ()}
+        return study.model_copy(update={**{k: v for k, v in updates.items() if v is not None}, "folder": None})
     return study.model_copy(update={key: value for key, value in updates.items() if value is not None})
 
 
@@ -113,7 +115,8 @@ def study_config(study: Study, variants: str, arguments: StudyArguments, validat
         given = arguments.validation is not None
         sources["evaluation.suite"] = "--validation" if given else f"study {study.name}: grid.validation"
     sources["recipe"] = "--recipe" if arguments.recipe is not None else f"study {study.name}: recipe"
-    return load_config(study.recipe, settings, overrides, sources)
+    folders = {"objectives": Path(study.folder)} if study.folder is not None else {}
+    return load_config(study.recipe, settings, overrides, sources, folders)
 
 
 def study_run_name(study: Study, config: RunConfig) -> str:
@@ -160,7 +163,8 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, named_by_user
             f"version {NUMBERS_VERSION}; to choose again, repeat that study with --results OTHER"
         )
     tuned = {}
-    for objective in split_variants(study.objectives):
+    for spelling in parse_spellings(study.objectives, f"study {study.name}: objectives"):
+        objective = spelling.unlabelled
         rows = table[(table["objective"] == objective) & table["chosen"]]
         if rows.empty:
             echo(f"tuned settings: {root} has chosen none for {objective}")
@@ -168,7 +172,7 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, named_by_user
         key, value = str(rows["key"].iloc[0]), float(rows["value"].iloc[0])
         section, _, name = key.partition(".")  # an objective's own parameter has no common value
         if getattr(getattr(config, section, None), name, None) != value:
-            tuned[objective] = f"{objective}:{key}={format_value(value)}"
+            tuned[spelling.text] = spelling.with_setting(key, format_value(value))
     return tuned
 
 
@@ -184,15 +188,18 @@ def _tune_and_evaluate(study: Study, run: RunFolder, arguments: StudyArguments, 
         return 0
     table = chosen_table(RunResults(run.root))
     chosen = table[table["chosen"]]
-    objectives_without_choice = [o for o in split_variants(study.objectives) if o not in set(chosen["objective"])]
+    spellings = {s.unlabelled: s for s in parse_spellings(study.objectives)}
+    objectives_without_choice = [objective for objective in spellings if objective not in set(chosen["objective"])]
     for objective in objectives_without_choice:
         echo(f"no setting of {objective} could be chosen: every candidate lacks scores on {study.grid.validation}")
     if chosen.empty:
-        return write_and_list_views(run, output.reports, failed) or 2
-    chosen_variants = [f"{row['objective']}:{row['key']}={format_value(row['value'])}" for row in chosen.to_dict("records")]
+        return write_and_list_views(run, output, failed) or 2
+    chosen_variants = [
+        spellings[row["objective"]].with_setting(row["key"], format_value(row["value"])) for row in chosen.to_dict("records")
+    ]
     final_config = study_config(study, ",".join(chosen_variants), arguments)
     failed |= _run_variants(final_config, study_record(study, final_config, {}, restrict_views=True), run, arguments, output)
-    return write_and_list_views(run, output.reports, failed) or (2 if objectives_without_choice else 0)
+    return write_and_list_views(run, output, failed) or (2 if objectives_without_choice else 0)
 
 
 def study_record(study: Study, config: RunConfig, tuned: Mapping[str, str], restrict_views: bool = False) -> dict[str, Any]:
@@ -232,7 +239,7 @@ def study_record(study: Study, config: RunConfig, tuned: Mapping[str, str], rest
 def _grid_record(study: Study, grid: Grid, label: Callable[[str], str]) -> dict[str, Any]:
     """run.json's entry of the grid: the suite by name, and per objective [label, value] of every value."""
     candidates = {
-        objective: [[label(f"{objective}:{grid.key}={format_value(value)}"), value] for value in grid.values]
-        for objective in split_variants(study.objectives)
+        spelling.unlabelled: [[label(spelling.with_setting(grid.key, format_value(value))), value] for value in grid.values]
+        for spelling in parse_spellings(study.objectives)
     }
     return grid.model_dump() | {"validation": Path(grid.validation).stem, "objectives": candidates}

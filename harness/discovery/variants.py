@@ -1,4 +1,4 @@
-"""Name or path -> objective, and the spelling of variants: `space`, `space:mu=3`, `./mine.py:gamma=2`.
+"""Name or path -> objective, and what is typed -> variants: `space`, `space:mu=3`, `./mine.py:gamma=2 as "Mine"`.
 
 An objective's name is its file's stem; there is no list and no decorator. Three sources, in this order: a path, the `objectives`
 folder, entry points in the group `harness.objectives`. Listing imports nothing, and only files that were asked for are imported.
@@ -21,11 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config import as_list, scheduled
 from harness.discovery.process_state import preserve_process_state
+from harness.discovery.spelling import parse_spellings
 from harness.errors import UserError, did_you_mean, is_termination
 from harness.records import digest
-from harness.settings.numbers import parse_number
-from harness.settings.paths import expand_user
-from harness.settings.safe_paths import NAME_RULE, RESERVED_FOLDERS, is_safe_name
+from harness.settings.paths import resolve_path
 
 if TYPE_CHECKING:
     from objectives import Objective
@@ -65,15 +64,16 @@ def _entry_path(entry: Any) -> Path:
     return Path(spec.origin)
 
 
-def find_objective(name: str, known: Mapping[str, Path] | None = None, source: str = "") -> Path:
+def find_objective(name: str, known: Mapping[str, Path] | None = None, source: str = "", relative_to: Path | None = None) -> Path:
     """The file of an objective given by path or name. Raises UserError with the nearest known name.
 
     known: what `list_objectives` gives, where it has been called. source: the option or file that names the objective.
+    relative_to: the folder in which a path starts; none: the working directory.
     """
     known = list_objectives() if known is None else known
     prefix = f"{source}: " if source else ""
     if name.endswith(".py") or "/" in name:
-        path = expand_user(name)
+        path = resolve_path(name, relative_to)
         if not path.is_file():
             problem = "is a folder, expected a .py file" if path.is_dir() else "no such file"
             raise UserError(f"{prefix}objective {name}: {problem}")
@@ -159,7 +159,11 @@ def describe_error(path: Path, error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Variant:
-    """One objective with its settings. `label` is its name in folders, tables and figures; lists in `params` are schedules."""
+    """One objective with its settings; lists in `params` are schedules.
+
+    `label` names its folders and follows from what is typed. `shown_as` is the name that the user chose for tables and figures;
+    None: the same. No number depends on it.
+    """
 
     name: str
     label: str
@@ -168,6 +172,7 @@ class Variant:
     params: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     examples: int | None = None  # trains on the first so many annotated pairs; None: on all
+    shown_as: str | None = None
 
     def objective(self, iteration: int) -> Objective:
         """The objective of one iteration, with schedules resolved to numbers. Raises UserError for an invalid parameter."""
@@ -212,68 +217,54 @@ class Variant:
 
 
 def parse_variants(
-    text: str, defaults: Mapping[str, Mapping[str, Any]] | None = None, folder: Path | None = None, source: str = "--objectives"
+    text: str,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    folder: Path | None = None,
+    source: str = "--objectives",
+    relative_to: Path | None = None,
 ) -> list[Variant]:
-    """`space,space:mu=3,spin:beta=0.5:history=0:training.lr=1e-4,sft:data.examples=300` -> variants, labels unique.
+    """`space,space:mu=3,spin:beta=0.5:history=0:training.lr=1e-4,sft:data.examples=300` -> variants; see spelling.py.
 
     defaults: the recipe's settings per objective name; the command line's override them and alone enter the label.
-    source: the option that named them, for errors. Lists are written `beta=0|0.1`: one value per iteration, the last repeated.
+    source: the option that named them, for errors. relative_to: as in `find_objective`.
     """
     known = list_objectives(folder)
     files: dict[str, tuple[Path, str]] = {}  # by name as typed: path, digest of the source
     variants = []
-    for item in split_variants(text):
-        name, overrides, label = _parse_spelling(item, known, source)
+    for spelling in parse_spellings(text, source):
+        name, item, label = spelling.name, spelling.text, spelling.folder(known, source)
         if name not in files:
-            path = find_objective(name, known, source)
+            path = find_objective(name, known, source, relative_to)
             files[name] = path, digest(path.read_bytes())
         path, source_digest = files[name]
-        settings = {**_flatten((defaults or {}).get(path.stem, {})), **overrides}
+        settings = {**_flatten((defaults or {}).get(path.stem, {})), **spelling.settings}
         examples = settings.pop("data.examples", None)
         if examples is not None and (not isinstance(examples, int) or isinstance(examples, bool) or examples < 1):
             raise UserError(f"{source} {item}: data.examples={examples!r} is not a count of pairs, for example 300")
         training = {key: value for key, value in settings.items() if key.startswith("training.") and key != "training."}
         params = {key: value for key, value in settings.items() if key not in training}
         training = {key.removeprefix("training."): value for key, value in training.items()}
-        variants.append(Variant(path.stem, label, path, source_digest, params, training, examples))
+        variants.append(Variant(path.stem, label, path, source_digest, params, training, examples, spelling.label))
     if not variants:
         raise UserError(f"{source} is empty; name at least one, for example space,spin (see: harness objectives)")
     for label, count in Counter(v.label for v in variants).items():
         if count > 1:
             raise UserError(f'{source} names "{label}" twice')
+    for name, count in Counter(v.shown_as or v.label for v in variants).items():
+        if count > 1:
+            raise UserError(f'{source}: two variants are shown as "{name}"; give one of them another label')
     return variants
 
 
-def split_variants(text: str) -> list[str]:
-    return [item.strip() for item in text.split(",") if item.strip()]
+def split_variants(text: str, source: str = "--objectives") -> list[str]:
+    """Every variant of a text as it is typed, its label with it."""
+    return [spelling.text for spelling in parse_spellings(text, source)]
 
 
 def variant_label(text: str, known: Mapping[str, Path]) -> str:
-    """The label of one variant as it is typed; its objective need not exist. known: what `list_objectives` gives."""
-    return _parse_spelling(text, known, "--objectives")[2]
-
-
-def _parse_spelling(text: str, known: Mapping[str, Path], source: str) -> tuple[str, dict[str, Any], str]:
-    """The objective's name or path, the settings given, and the label."""
-    name, *settings = text.split(":")
-    stem = known.get(name, Path(name)).stem
-    overrides: dict[str, Any] = {}
-    for setting in settings:
-        key, separator, value = map(str.strip, setting.partition("="))
-        if not separator or not key or not value:
-            raise UserError(f'{source} {text}: "{setting}" is not key=value, for example {stem}:training.lr=1e-4')
-        if key in overrides:
-            raise UserError(f"{source} {text}: {key} is given twice; leave one out")
-        overrides[key] = parse_value(value)
-    suffix = "".join(f"-{key.rpartition('.')[2]}{_format_value(value)}" for key, value in overrides.items())
-    label = re.sub(r"[^A-Za-z0-9._-]", "_", stem + suffix)
-    if label in RESERVED_FOLDERS:
-        raise UserError(f'{source} {name}: "{label}" is a reserved name in every run folder; rename the file')
-    if not is_safe_name(label):
-        advice = f"put settings into the recipe's [objective.{stem[:40]}]" if overrides else "see: harness objectives"
-        label_text = f"{label[:40]} ({len(label)} characters)"
-        raise UserError(f"{source} {text[:80]}: its label, {label_text}, names folders: {NAME_RULE}; {advice}")
-    return name, overrides, label
+    """The name of one variant's folder; its objective need not exist. known: what `list_objectives` gives."""
+    (spelling,) = parse_spellings(text)
+    return spelling.folder(known, "--objectives")
 
 
 def _flatten(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -281,18 +272,3 @@ def _flatten(section: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(training, Mapping):
         return dict(section)
     return {k: v for k, v in section.items() if k != "training"} | {f"training.{k}": v for k, v in training.items()}
-
-
-def parse_value(text: str) -> Any:
-    """int, float, true/false, none or text; `a|b` is a list. Digits are those of ASCII."""
-    if "|" in text:
-        return [parse_value(part) for part in text.split("|")]
-    constants = {"true": True, "false": False, "none": None}
-    if text.lower() in constants:
-        return constants[text.lower()]
-    number = parse_number(text)
-    return text if number is None else number
-
-
-def _format_value(value: Any) -> str:
-    return "_".join(map(_format_value, value)) if isinstance(value, list) else str(value)

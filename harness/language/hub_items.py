@@ -8,9 +8,11 @@ from pathlib import Path
 from harness.config import RunConfig
 from harness.errors import UserError
 from harness.language.benchmark.suite_check import TaskRequirements
+from harness.language.local_sources import items_of_config
 from harness.loop.suite import Suite
 from harness.settings.paths import PACKAGE, resolve_path
-from harness.sources.mirror import HubItem, adapter_item, data_item, is_hub_id, locate_item, model_item, relative_dir
+from harness.sources.mirror import HubItem, is_hub_id, locate_item, relative_dir
+from harness.sources.reachable import missing_without_hub
 
 # What a task file may name in place of a data set: the loader of a kind of file.
 FILE_LOADERS = {"arrow", "csv", "json", "pandas", "parquet", "text", "xml", "webdataset"}
@@ -19,14 +21,7 @@ PUNKT = "punkt_tab"  # the one resource of NLTK's that lm-eval's tasks read
 
 def hub_items_of_run(config: RunConfig, suite: Suite, needs: Sequence[TaskRequirements], mirror: Path) -> list[HubItem]:
     """Every item once. A folder of this machine is no hub id, unless it lies in the mirror itself."""
-    model, data = config.model, config.data
-    items = [
-        model_item(model.path, model.revision),
-        *([adapter_item(model.adapter)] if model.adapter else []),
-        data_item(data.source, heldout=False),
-        *([data_item(data.heldout, heldout=True)] if data.heldout else []),
-    ]
-    items = [item for item in items if is_hub_id(item.id) and not _is_local(item.id, mirror)]
+    items = [item for item in items_of_config(config) if not _is_local(item.id, mirror)]
     return list({(item.kind, item.id): item for item in items + hub_items_of_suite(suite, needs)}.values())
 
 
@@ -48,8 +43,13 @@ def hub_items_of_suite(suite: Suite, needs: Sequence[TaskRequirements]) -> list[
 
 
 def missing_from_mirror(suite: Suite, needs: Sequence[TaskRequirements], mirror: Path | None) -> Iterator[str]:
-    """One line, with what to do, for each item that the mirror lacks or has damaged. NLTK's may be the machine's own."""
+    """One line, with what to do, for each item that the mirror lacks or has damaged; without a mirror, for each that this machine
+    lacks where the hub cannot be reached. NLTK's may be the machine's own.
+    """
     if mirror is None:
+        items = hub_items_of_suite(suite, needs)
+        for item, problem in missing_without_hub(items):
+            yield f"{problem}; {item.advice('DIR')}, then add --mirror DIR"
         return
     for item in hub_items_of_suite(suite, needs):
         if item.kind == "nltk" and not (mirror / relative_dir(item.kind, item.id)).is_dir():

@@ -17,6 +17,7 @@ import torch
 
 from harness.config import RunConfig
 from harness.discovery.variants import Variant
+from harness.files import packed_size
 from harness.language.benchmark.lm_eval_benchmark import LmEvalBenchmark, evaluate
 from harness.language.phases.diagnostics import diagnostics_settings, find_distribution, run_diagnostics
 from harness.language.phases.generate import generate
@@ -64,7 +65,7 @@ def measure_throughput(context: RunContext, variants: Sequence[Variant]) -> Thro
         evaluation=_time_evaluation(policy, config, context.benchmark, generation.seconds_per_item / mean_tokens),
         initial_diagnostics_seconds=initial_seconds,
         later_diagnostics_seconds=later_seconds,
-        sample_bytes=sum(len(s.text.encode()) + 6 * len(s.token_ids) + 150 for s in samples) / len(samples),
+        sample_bytes=packed_size(samples) / len(samples),
         adapter_bytes=sum(p.numel() * p.element_size() for _, p in policy.adapter_parameters()),
     )
     timed: dict[Any, Timing] = {}
@@ -283,7 +284,7 @@ def _time_evaluation(policy: Policy, config: RunConfig, benchmark: Benchmark, se
         return sum(item_counts[name] for name in rows) / max(1, sum(timed_counts[name] for name in rows))
 
     scale_all, scale_scoring, scale_writing = scale(set(item_counts)), scale(item_counts.keys() - generating), scale(generating)
-    sample_bytes = sum(len(str(s)) for rows in result.samples.values() for s in rows)
+    sample_bytes = sum(map(packed_size, result.samples.values()))
     return EvaluationEstimate(
         seconds=scoring.seconds * scale_scoring
         + writing.seconds * scale_writing

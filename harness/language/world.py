@@ -51,8 +51,10 @@ class World:
         check_local_sources(config, mirror)
 
     def check(self, config: RunConfig) -> None:
+        from harness.language.model.loading import check_device  # torch
         from harness.language.phases.diagnostics import find_distribution  # torch
 
+        check_device(config.model.device)
         _backend(config).check(config)
         find_distribution(config.data.distribution)
 

@@ -7,6 +7,7 @@ own trial only and is replaced; when the parent dies, its workers exit.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -14,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from harness.loop.training_loop import TrainingLoop
 from harness.planning.prepare import build_loop
 from harness.planning.request import RunRequest
 from harness.progress import Reporter
+from harness.progress.reporter import Event, Line, TrialEnded
 from harness.settings.freed_memory import keep_freed_memory
 from harness.store.run_folder import RunFolder
 
@@ -78,6 +80,7 @@ def run_trials(request: RunRequest, loop: TrainingLoop, num_workers: int) -> dic
                 worker = worker_by_pipe[pipe]  # type: ignore[index]
                 assert worker.trial_index is not None
                 name = trials[worker.trial_index].name
+                message: Any
                 try:
                     message_kind, message = worker.pipe.recv()
                 except (EOFError, OSError):  # the process is gone
@@ -85,14 +88,14 @@ def run_trials(request: RunRequest, loop: TrainingLoop, num_workers: int) -> dic
                     worker.process.kill()
                     worker.process.join()
                     message_kind, message = "failed", f"its process ended with exit code {worker.process.exitcode}"
-                    reporter.show_line(f"{name} failed: {message}")
+                    reporter.send(TrialEnded(name, message))
                     workers.remove(worker)
                     worker.pipe.close()
                     if unassigned:
                         worker = _start_worker(worker.slot, num_workers, setup)
                         workers.append(worker)
-                if message_kind == "line":
-                    reporter.show_line(message)
+                if message_kind == "event":
+                    reporter.send(message)
                     continue
                 if message_kind == "refused":
                     raise UserError(message)
@@ -103,6 +106,10 @@ def run_trials(request: RunRequest, loop: TrainingLoop, num_workers: int) -> dic
                     _assign(worker, unassigned if worker in workers else deque())
                 loop.refresh()
         return failed
+    except BaseException:
+        for worker in workers:  # busy, loading or idle: none is waited for
+            worker.process.kill()
+        raise
     finally:
         _stop_workers(workers)
 
@@ -117,10 +124,25 @@ def _assign(worker: Worker, unassigned: deque[int]) -> None:
 
 
 def warm_up(num_workers: int) -> None:
-    """Preload the libraries in the fork server while the parent prepares the run."""
+    """Preload the libraries in the fork server while the parent prepares the run.
+
+    Ctrl-C, which a terminal sends to every process, is blocked in the server: it would end its imports with a traceback.
+    """
     if num_workers > 1:
         _context()
-        forkserver.ensure_running()
+        resource_tracker.ensure_running()  # the server starts it otherwise, and it unblocks the signal
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def stop_server() -> None:
+    """End the fork server at once; left alone it would end once it has loaded the libraries."""
+    if (pid := getattr(forkserver._forkserver, "_forkserver_pid", None)) is not None:  # type: ignore[attr-defined]
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _start_worker(slot: int, num_workers: int, setup: tuple[RunRequest, str]) -> Worker:
@@ -159,14 +181,20 @@ def _stop_workers(workers: Sequence[Worker]) -> None:
 
 
 class _PipeReporter(Reporter):
-    """A reporter that sends its lines to the parent."""
+    """A reporter that sends its events to the parent; several threads may."""
 
     def __init__(self, pipe: Connection) -> None:
         super().__init__()
-        self.pipe, self.trial_name = pipe, ""
+        self.pipe, self.trial_name, self._lock = pipe, "", threading.Lock()
 
-    def show_line(self, line: str) -> None:
-        self.pipe.send(("line", f"[{self.trial_name}] {line.strip()}" if self.trial_name else line))
+    def send(self, event: Event) -> None:
+        if isinstance(event, Line):
+            event = replace(event, trial=self.trial_name)
+        self.tell_parent("event", event)
+
+    def tell_parent(self, kind: str, message: object) -> None:
+        with self._lock:
+            self.pipe.send((kind, message))
 
     @property
     def draws_bars(self) -> bool:
@@ -178,6 +206,7 @@ def _worker_main(slot: int, num_workers: int, pipe: Connection) -> None:
     keep_freed_memory()
     for signal_number in (signal.SIGINT, signal.SIGTERM):  # sent to every process of a terminal or a job; the parent handles them
         signal.signal(signal_number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # ignored here, and not for what a task starts
     # A task may start processes to run code with a time limit; a daemon may not. This one still exits with its parent.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     parent = multiprocessing.parent_process()
@@ -193,12 +222,12 @@ def _worker_main(slot: int, num_workers: int, pipe: Connection) -> None:
         while True:
             trial = loop.trials[pipe.recv()]
             reporter.trial_name = trial.name
-            error = loop.run_trial_safely(trial, lambda: pipe.send(("progressed", "")))
-            pipe.send(("done", "") if error is None else ("failed", error))
+            error = loop.run_trial_safely(trial, lambda: reporter.tell_parent("progressed", ""))
+            reporter.tell_parent(*(("done", "") if error is None else ("failed", error)))
     except EOFError:
         return
     except UserError as error:
-        pipe.send(("refused", str(error)))
+        reporter.tell_parent("refused", str(error))
 
 
 def _worker_config(config: RunConfig, slot: int, num_workers: int) -> RunConfig:

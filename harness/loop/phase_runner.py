@@ -6,13 +6,13 @@ reused when it is finished there; what all trials share lies in `initial/` and i
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from harness.loop.context import RunContext
 from harness.loop.phases.phase import Phase
 from harness.progress import Reporter
+from harness.progress.reporter import PhaseEnded
 from harness.store.phase_cache import PhaseCache
 from harness.store.run_folder import PhaseResult
 from harness.train.nonfinite import dump_on_error
@@ -37,12 +37,17 @@ class PhaseRunner:
         result = run.lookup(phase.folder, inputs, settings)
         if result is None:
             if not phase.read_later and run.small_file_manifest(phase.folder) is not None:
+                self.reporter.send(PhaseEnded(phase.folder, None))
                 return None
-            if not self._link(phase, inputs, settings):
+            if self._link(phase, inputs, settings):
+                self.reporter.send(PhaseEnded(phase.folder, None))
+            else:
                 self._run(phase, inputs, settings)
             result = run.find_phase(phase.folder)
             assert result is not None
             self.phases_run += 1
+        else:
+            self.reporter.send(PhaseEnded(phase.folder, None))
         phase.hand_on(result)
         return result
 
@@ -56,12 +61,14 @@ class PhaseRunner:
         return cache is not None and cache.link_into_run(phase.folder, inputs, settings)
 
     def _run(self, phase: Phase, inputs: dict[str, str], settings: dict[str, Any]) -> None:
-        context, track = self.context, self.reporter.track
+        context = self.context
+        progress = phase.progress or (phase.title or phase.kind, None, "")
         with (
+            self.reporter.phase(phase.folder, progress) as advance,
             dump_on_error(context.run.root, phase.folder, inputs.get("player"), context.policy.decode),
             context.run.write_phase(phase.folder, inputs, settings) as draft,
         ):
             if phase.checkpoint is not None:
                 context.load_checkpoint(phase.checkpoint)
-            with track(*phase.progress) if phase.progress else nullcontext(draft.advance) as draft.advance:
-                phase.run(draft)
+            draft.advance = advance
+            phase.run(draft)

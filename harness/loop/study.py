@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from harness.config import Section
-from harness.discovery.variants import split_variants
+from harness.discovery.spelling import parse_spellings
 from harness.errors import UserError
+from harness.settings.recipe_files import resolve_recipe_path
 from harness.settings.safe_paths import FileName, Label
 from harness.settings.toml_files import find_toml, read_toml
 from harness.settings.validation import format_error
@@ -42,9 +44,13 @@ class Contrast(Section):
 
 
 class Study(Section):
-    """`iterations_shown` are the columns of the study's table; `published` names a file of results/published beside it."""
+    """Its paths start at its own folder.
+
+    `iterations_shown` are the columns of the study's table; `published` names a file of results/published beside it.
+    """
 
     name: str
+    folder: str | None = None  # in which paths of its objectives start; None: the working directory
     title: str = Field(max_length=300)
     question: str = Field(max_length=2000)
     recipe: str = "lab"
@@ -64,8 +70,8 @@ class Study(Section):
         if self.grid is None:
             return self.objectives
         return ",".join(
-            f"{objective}:{self.grid.key}={format_value(value)}"
-            for objective in split_variants(self.objectives)
+            spelling.with_setting(self.grid.key, format_value(value))
+            for spelling in parse_spellings(self.objectives, f"study {self.name}: objectives")
             for value in self.grid.values
         )
 
@@ -81,9 +87,18 @@ def load_study(name: str) -> Study:
     """A study by name or path. Raises UserError naming the key that does not fit."""
     path = find_toml("studies", name, "study")
     try:
-        return Study.model_validate({**read_toml(path), "name": path.stem})
+        study = Study.model_validate({**read_toml(path), "name": path.stem, "folder": str(path.absolute().parent)})
     except ValidationError as error:
         raise UserError(f"{path}: {format_error(error, Study)}") from None
+    updates: dict[str, Any] = {"recipe": _resolve(study.recipe, path), "suite": _resolve(study.suite, path)}
+    if study.grid is not None:
+        updates["grid"] = study.grid.model_copy(update={"validation": _resolve(study.grid.validation, path)})
+    return study.model_copy(update=updates)
+
+
+def _resolve(name: str | None, study: Path) -> str | None:
+    """A recipe or a suite of a study: a name as it stands, a path from the root, where it started at the study's folder."""
+    return name if name is None else resolve_recipe_path("evaluation.suite", name, study.parent)
 
 
 def choose(grid: Grid, candidates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from harness.loop.phases.evaluate import Evaluate
 from harness.loop.phases.phase import Phase
 from harness.loop.plan import phases_of, planned_iterations, without_repeats
 from harness.loop.trials import Trial
+from harness.progress.reporter import TrialEnded
 from harness.store.finished_phases import FinishedPhases
 from harness.store.small_files import SHARED_UNIT, update_small_file
 from harness.store.versions import check_suite_version
@@ -55,8 +56,7 @@ class TrainingLoop:
         for phase in [InitialAdapter(iteration), *phases_of(iteration)]:
             if phase.read_later:
                 self.runner.ensure(phase)
-        for number in range(self.runner.context.config.iterations):
-            self.runner.reporter.show_line(f"{trial.variant.label}, seed {trial.seed}, iteration {number}")
+        for _ in range(self.runner.context.config.iterations):
             iteration, phases_before = iteration.following(trial), self.runner.phases_run
             for phase in phases_of(iteration):
                 self.runner.ensure(phase)
@@ -79,8 +79,9 @@ class TrainingLoop:
             exit_note = " (its code ended the program)" if isinstance(error, SystemExit) else ""
             reason = f"{type(error).__name__}: {error}{exit_note}"
             self.runner.context.run.journal("cell failed", cell=trial.name, error=reason, traceback=traceback.format_exc())
-            self.runner.reporter.show_line(f"{trial.name} failed: {reason}")
+            self.runner.reporter.send(TrialEnded(trial.name, reason))
             return reason
+        self.runner.reporter.send(TrialEnded(trial.name, None))
         return None
 
     # ------------------------------------------------------------ what trials share
@@ -90,7 +91,6 @@ class TrainingLoop:
 
         Raises UserError when they cannot be finished, or their numbers are not finite: every trial would fail too.
         """
-        self.runner.reporter.show_line("initial policy")
         context = self.runner.context
         phases = phases_of(self._initial_policy(context.config.seeds[0]))
         self._ensure_shared(phase for phase in phases if pending or context.run.small_file_manifest(phase.folder) is None)
@@ -124,9 +124,18 @@ class TrainingLoop:
         self.runner.lookup(Evaluate(self._initial_policy(context.config.seeds[0])))
 
     def pending_trials(self) -> list[Trial]:
-        """All trials but those of which only the small files are here: these are finished (see `planning.remaining`)."""
+        """All but the finished trials of which only small files, or these and adapters, are here (see `planning.remaining`)."""
         finished_phases = FinishedPhases(self.root)
-        return [trial for trial in self.trials if not finished_phases.only_small_file(trial.name)]
+        return [
+            trial
+            for trial in self.trials
+            if not finished_phases.only_small_file(trial.name)
+            and not (finished_phases.pruned_phases(trial.name) and self._is_finished(trial, finished_phases))
+        ]
+
+    def _is_finished(self, trial: Trial, finished_phases: FinishedPhases) -> bool:
+        iterations = planned_iterations(self.runner.context, trial)
+        return all(finished_phases.is_finished(phase.folder) for iteration in iterations for phase in phases_of(iteration))
 
     def refresh(self) -> None:
         """Redraw tables and figures, at most so often that it takes a tenth of the run's time."""

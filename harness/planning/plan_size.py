@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.config import RunConfig
+from harness.discovery.variants import split_variants
 from harness.errors import UserError
 
 MAX_CHECKPOINTS = 20_000  # about twenty files each, a line per task in scores.csv, a point per task in the figures
@@ -11,7 +12,7 @@ MAX_VARIANT_CHARS = 1_000  # of one variant as it is typed
 
 def check_plan_size(config: RunConfig) -> None:
     """Raises UserError for more checkpoints (objective x seed x iteration) than a run can have, or an overlong variant."""
-    variants = [item for item in config.objectives.split(",") if item.strip()]
+    variants = split_variants(config.objectives, config.source_of("objectives"))
     if (longest := max(map(len, variants), default=0)) > MAX_VARIANT_CHARS:
         raise UserError(
             f"--objectives: a variant has {longest:,} characters, more than {MAX_VARIANT_CHARS:,}, and its label names a folder; "

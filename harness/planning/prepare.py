@@ -20,11 +20,14 @@ from harness.loop.phases.data import commit_data
 from harness.loop.plan import plan_phases
 from harness.loop.training_loop import TrainingLoop
 from harness.loop.trials import Trial, initial_adapter_folder, training_settings
+from harness.planning.disk import check_disk
 from harness.planning.preflight import check_objectives
 from harness.planning.remaining import remaining_phases
 from harness.planning.request import RunRequest
-from harness.planning.unchanged import check_unchanged
+from harness.planning.source_digests import source_digests
+from harness.planning.unchanged import check_same_base, check_unchanged
 from harness.progress import Reporter
+from harness.progress.reporter import Line
 from harness.security.redact import redact, redact_command
 from harness.settings.paths import PACKAGE
 from harness.sources.offline import go_offline
@@ -56,8 +59,10 @@ def prepare_run(request: RunRequest, run: RunFolder, reporter: Reporter) -> Trai
     loop = build_loop(
         request, run, reporter, ping_judge=any(phase.kind == "evaluate" for phase in to_do), rewrite_data=bool(to_do)
     )
-    for line in preflight_notes(loop):
-        reporter.show_line(line)
+    check_disk(run, to_do, loop.runner.context.policy)
+    is_embedded = all(str(part).startswith("builtin:") for part in (config.data.source, config.model.path))
+    for number, line in enumerate(preflight_notes(loop)):  # of data and a model that come with the program one line is enough
+        reporter.send(Line(line, is_detail=is_embedded and number > 0 and not line.startswith("WARNING")))
     if (line := continued_run_warning(loop)) is not None:
         reporter.show_line(line)
         run.journal("other versions", said=line)
@@ -91,6 +96,7 @@ def build_loop(
     base_commit = (run.record() or {}).get("base_commit")
     date = template_date(run)
     policy = world.load_policy(config, mirror, base_commit, date)
+    check_same_base(run, config, policy.base_digest)
     checkpointing = any(training_settings(config, variant).gradient_checkpointing for variant in variants)
     world.check_policy(config, policy, benchmark, checkpointing)
     data = world.load_examples(config, policy, mirror)
@@ -142,8 +148,11 @@ def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[
         **git_state(PACKAGE),
         "command": redact_command(["harness", *sys.argv[1:]]),
         "passed": {key: redactors.get(type(value), lambda value: value)(value) for key, value in request.options.items()},
-        "identity": config.identity(),
-        "config": config.model_dump(),
+        "sources": {key: redact(source) for key, source in config.origins().items()},
+        # As the run was begun with, where a path has changed since and leads to the same.
+        "identity": config.identity() | previous.get("identity", {}),
+        "config": config.recorded(),
+        "source_digests": source_digests(config) | previous.get("source_digests", {}),
         "iterations": max(config.iterations, previous.get("iterations", 0)),
         "seeds": sorted({*config.seeds, *previous.get("seeds", [])}),
         "variants": {**previous.get("variants", {}), **variant_records},
@@ -181,6 +190,7 @@ def describe_variant(variant: Variant, iterations: int) -> dict[str, Any]:
         "params": dict(variant.params),
         "training": dict(variant.training),
         "examples": variant.examples,
+        **({"shown_as": variant.shown_as} if variant.shown_as else {}),
         "resolved": [dataclasses.asdict(o) for o in objectives],
         "needs": [dataclasses.asdict(o.needs) for o in objectives],
     }

@@ -28,8 +28,17 @@ def remaining_phases(root: Path, phases: Sequence[Phase], ignore_damaged: bool =
     for trial, phase in first_missing.items():
         if finished_phases.only_small_file(trial):
             raise UserError(_small_files_only_message(root, trial, phase, finished_phases))
+    # Of a trial whose adapters alone were kept, what the next iteration reads is made again, and must be as recorded.
+    needed_again = [
+        phase.folder
+        for phase in phases
+        if phase.variant is not None
+        and phase.read_later
+        and unit_of(phase.folder) in first_missing
+        and not finished_phases.has_folder(phase.folder)
+    ]
     seeds = {trial.rpartition("/")[2] for trial in first_missing}
-    folders_to_run = {phase.folder for phase in missing}
+    folders_to_run = {phase.folder for phase in missing} | set(needed_again)
     if seeds:
         folders_to_run |= {
             phase.folder for phase in phases if _needed_by_trials(phase, seeds) and not finished_phases.has_folder(phase.folder)

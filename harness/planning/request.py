@@ -43,7 +43,7 @@ def resolve_request(
     """
     check_plan_size(config)
     variants = find_variants(config)
-    return RunRequest(config, tuple(variants), load_run_suite(config), find_mirror(config.mirror), options or {}, study)
+    return RunRequest(config, tuple(variants), load_run_suite(config), find_mirror(config), options or {}, study)
 
 
 def load_variants(config: RunConfig) -> list[Variant]:
@@ -55,7 +55,8 @@ def load_variants(config: RunConfig) -> list[Variant]:
 
 def find_variants(config: RunConfig) -> list[Variant]:
     """The variants of a run. Raises UserError for whatever is wrong with them and their settings that their files' text shows."""
-    variants = parse_variants(config.objectives, config.objective, source=config.source_of("objectives"))
+    source, folder = config.source_of("objectives"), config.folder_of("objectives")
+    variants = parse_variants(config.objectives, config.objective, source=source, relative_to=folder)
     known_names = {*list_objectives(), *(variant.name for variant in variants)}
     for name in config.objective:
         if name not in known_names:
@@ -96,12 +97,12 @@ def load_run_suite(config: RunConfig) -> Suite:
     return suite.model_copy(update={"apply_chat_template": apply_chat_template, "version": version})
 
 
-def find_mirror(mirror: str | None) -> Path | None:
-    """The folder used in place of the hub: --mirror, else the environment's HARNESS_MIRROR; none without them."""
-    mirror_text = mirror or os.environ.get("HARNESS_MIRROR")
-    if not mirror_text:
+def find_mirror(config: RunConfig) -> Path | None:
+    """The folder used in place of the hub; none without the setting `mirror`, which HARNESS_MIRROR gives too."""
+    if not config.mirror:
         return None
-    path = Path(os.path.realpath(expand_user(mirror_text)))  # Path.resolve raises for a cycle of links
+    path = Path(os.path.realpath(expand_user(config.mirror)))  # Path.resolve raises for a cycle of links
     if not path.is_dir():
-        raise UserError(f"--mirror {mirror_text}: " + ("is a file, not a folder" if path.exists() else "no such folder"))
+        problem = "is a file, not a folder" if path.exists() else "no such folder"
+        raise UserError(f"{config.source_of('mirror')} {config.mirror}: {problem}")
     return path

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from harness.config import RunConfig
 from harness.discovery.variants import Variant
 from harness.errors import UserError
+from harness.planning.source_digests import source_digest
+from harness.settings.paths import resolve_path
+from harness.settings.recipe_files import PLACE_KEYS
 from harness.settings.renamed_keys import recorded_default
 from harness.settings.toml_files import format_setting
 from harness.store.run_folder import RunFolder
@@ -36,11 +40,17 @@ def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Varian
         for key in dict.fromkeys([*new_values, *(k for k in old_values if k in section_type.model_fields)]):
             default = recorded_default(section_type, key)
             old_value, value = old_values.get(key, default), new_values.get(key, default)
-            if old_value != value:
+            if old_value != value and not _lies_elsewhere(f"{section}.{key}", config, record):
                 raise UserError(
                     f"{run.root}: was made with {section}.{key}={old_value!r}, now asked for {value!r}; "
                     f"use --name OTHER for a run of its own, or {format_setting(f'{section}.{key}', old_value)}"
                 )
+    labels = {variant.label for variant in variants}
+    label_by_name = {variant.shown_as or variant.label: variant.label for variant in variants}
+    for folder, recorded in record["variants"].items():
+        shown = recorded.get("shown_as") or folder
+        if folder not in labels and (other := label_by_name.get(shown)) is not None:
+            raise UserError(f'{run.root}: {other} would be shown as "{shown}", as {folder} of this run is; give it another label')
     for variant in variants:
         variant_record = record["variants"].get(variant.label)
         if variant_record is None:
@@ -50,3 +60,31 @@ def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Varian
                 raise UserError(
                     f"{run.root}: {variant.label} was run with {key}={variant_record[key]!r}, now {value!r}; use --name OTHER"
                 )
+
+
+def _lies_elsewhere(key: str, config: RunConfig, record: Mapping[str, Any]) -> bool:
+    """Whether a path that reads otherwise names what the run was begun with: pairs by the digest of their files.
+
+    A model's weights are compared when they are read (`check_same_base`): here any folder of this machine will do.
+    """
+    if key not in PLACE_KEYS:
+        return False
+    section, name = key.split(".")
+    text = getattr(getattr(config, section), name)
+    if text is None or text.startswith("builtin:"):
+        return False
+    if section == "data":
+        return source_digest(text) is not None and source_digest(text) == (record.get("source_digests") or {}).get(key)
+    return (record["identity"].get(section) or {}).get(name) is not None and resolve_path(text).is_dir()
+
+
+def check_same_base(run: RunFolder, config: RunConfig, base_digest: str) -> None:
+    """Raises UserError where the run was made with other weights than those that were loaded."""
+    record = run.record()
+    if record is None or record.get("base_digest") in (None, base_digest):
+        return
+    names = [f"model.{key}={value}" for key in ("path", "adapter") if (value := getattr(config.model, key)) is not None]
+    raise UserError(
+        f"{run.root}: was made with other weights (digest {record['base_digest']}) than those of {' and '.join(names)} "
+        f"({base_digest}); use --name OTHER for a run of its own"
+    )

@@ -23,6 +23,7 @@ from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, to_peft_name
 from harness.store.versions import versions_by_phase
 
 CARD_FILE = "README.md"
+WHOLE_MODEL_FOLDERS = ("merged", "merged.partial")  # beside the adapter, as `harness push --merged` writes it
 WEB_URL = re.compile(r"https?://[A-Za-z0-9][^\s<>\"`\\\x00-\x1f]*", re.ASCII)
 
 
@@ -41,10 +42,10 @@ def write_adapter_package(results: RunResults, label: str, seed: int, iteration:
         ADAPTER_FILE: save(peft_weights, metadata={"format": "pt"}),
         CONFIG_FILE: (adapter / CONFIG_FILE).read_bytes(),
     }
-    temporary_names = {f"{name}.tmp" for name in files}
+    ignored_names = {*(f"{name}.tmp" for name in files), *WHOLE_MODEL_FOLDERS}
     for path in sorted(to.iterdir()) if to.is_dir() else ():
         is_other = path.name not in files or not path.is_file() or path.read_bytes() != files[path.name]
-        if path.name not in temporary_names and is_other:
+        if path.name not in ignored_names and is_other:
             raise UserError(f"{to}: not an empty folder ({path.name} is not what would be written there); name a new one")
     if to.exists() and not to.is_dir():
         raise UserError(f"--to {to}: a file, not a folder; name a new one")
@@ -73,7 +74,7 @@ def model_card(results: RunResults, label: str, seed: int, iteration: int) -> st
     }
     setting_rows = "\n".join(f"| {escape_markdown(k)} | {escape_markdown(json.dumps(v))} |" for k, v in settings.items())
     scores = "\n".join(score_lines(results, label, seed, iteration))
-    versions = "\n\n".join(version_lines(results, f"{label}/seed-{seed}/iteration-{iteration}"))
+    versions = "\n\n".join(version_lines(results, f"{variant['folder']}/seed-{seed}/iteration-{iteration}"))
     return (
         f"""---
 {header.to_yaml()}

@@ -1,13 +1,15 @@
-"""Generated blocks of the documentation: `python -m harness.reporting.generated_docs` rewrites them, a test compares."""
+"""Generated parts of the documentation: `python -m harness.reporting.generated_docs` rewrites them, a test compares."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 
 from harness.discovery.variants import builtin_folder, list_objectives, load_objective
+from harness.reporting.data_dictionary import data_dictionary
 from harness.settings.listing import list_settings
 from harness.settings.paths import PACKAGE
 from objectives import Objective
@@ -17,9 +19,22 @@ BEGIN, END = "<!-- generated: {name} -->", "<!-- end: {name} -->"
 
 def objective_index() -> str:
     """The paper index of objectives/README.md: equation, needs, hyper-parameters, source, per objective."""
+    return "\n".join(_entry(name, load_objective(path)) for name, path in _builtin_objectives().items())
+
+
+def objective_table() -> str:
+    """The README's table: name, title and paper, per objective that ships."""
+    rows = []
+    for name, path in _builtin_objectives().items():
+        cls = load_objective(path)
+        paper = cls.citation
+        rows.append(f"| `{name}` | {cls.title} | {paper.label}, [{paper.title}]({paper.url}), {paper.where} |")
+    return "\n".join(["| name | objective | paper |", "| --- | --- | --- |", *rows])
+
+
+def _builtin_objectives() -> dict[str, Path]:
     folder = builtin_folder()
-    objectives = {n: p for n, p in list_objectives().items() if p.parent == folder}
-    return "\n".join(_entry(name, load_objective(path)) for name, path in objectives.items())
+    return {name: path for name, path in list_objectives().items() if path.parent == folder}
 
 
 def _entry(name: str, cls: type[Objective]) -> str:
@@ -57,5 +72,10 @@ def rewrite(readme: Path, name: str, block: str) -> None:
 
 
 if __name__ == "__main__":
+    rewrite(PACKAGE.parent / "README.md", "objective table", objective_table())
     rewrite(builtin_folder() / "README.md", "objectives", objective_index())
     rewrite(PACKAGE / "recipes" / "README.md", "settings", settings_index())
+    # The command line stands above this wing, which imports none of it: only this command does, when it is run.
+    reference = import_module("harness.commands.reference").command_reference(import_module("harness.cli").app)
+    (PACKAGE / "docs" / "commands.md").write_text(reference, encoding="utf-8")
+    (PACKAGE / "docs" / "columns.md").write_text(data_dictionary(), encoding="utf-8")

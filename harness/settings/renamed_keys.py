@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
 from harness.settings.process_environment import notes
 from harness.settings.toml_files import setting_source
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 RENAMED_KEYS = {"model.run_code_from_model_repository": "model.trust_remote_code"}  # old -> new
 

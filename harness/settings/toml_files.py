@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, time
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,23 @@ from harness.errors import UserError, did_you_mean
 from harness.settings.numbers import iter_leaves
 from harness.settings.paths import PACKAGE, resolve_path
 
+BASE_KEY = "base"  # of a recipe: the recipe that it equals but for what it says itself
 MAX_INT_READ = 10**400
 TOO_MANY_DIGITS = "a whole number of more than 400 digits"
 SECTION_LINE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
 KEY_LINE = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
 
 
-def find_toml(kind: str, name: str, source: str = "") -> Path:
+def find_toml(kind: str, name: str, source: str = "", relative_to: Path | None = None) -> Path:
     """The file of a recipe, suite or study given by name or path. kind: its folder. source: the option or file that names it.
+    relative_to: the folder in which a path starts; none: the working directory.
 
     Raises UserError naming the known ones.
     """
     folder, noun = PACKAGE / kind, {"recipes": "recipe", "suites": "suite", "studies": "study"}[kind]
     prefix = f"{source}: " if source else ""
     if name.endswith(".toml") or "/" in name:
-        path = resolve_path(name)
+        path = resolve_path(name, relative_to)
         if path.is_dir():
             raise UserError(f"{prefix}{noun} {name}: is a folder, expected a .toml file")
         if not path.is_file():
@@ -40,8 +43,22 @@ def find_toml(kind: str, name: str, source: str = "") -> Path:
     return path
 
 
-def find_line(path: Path, key: str) -> int | None:
-    """The line of a .toml file in which a dotted key gets its value, or its section begins; None where it is not found."""
+def base_chain(path: Path) -> list[Path]:
+    """A recipe's file, the one that it is based on, and so on; as far as they can be read."""
+    chain = [path]
+    with contextlib.suppress(UserError):
+        while isinstance(base := read_toml(chain[-1]).get(BASE_KEY), str):
+            base_path = find_toml("recipes", base, relative_to=chain[-1].parent)
+            if base_path in chain:
+                break
+            chain.append(base_path)
+    return chain
+
+
+def find_line(path: Path, key: str, section_too: bool = True) -> int | None:
+    """The line of a .toml file in which a dotted key gets its value; else, with `section_too`, the line in which its section
+    begins; None where neither is found.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -58,7 +75,7 @@ def find_line(path: Path, key: str) -> int | None:
             return number
         if key.startswith(f"{name}."):
             prefix_line = number
-    return prefix_line
+    return prefix_line if section_too else None
 
 
 def _unquote(name: str) -> str:
@@ -80,12 +97,31 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def setting_source(key: str, option_by_key: Mapping[str, str], path: Path) -> str:
-    """The option that set a key, one of its sub-keys or its section; else the file, with the line where it is found."""
+    """The option that set a key, one of its sub-keys or its section; else the file, with the line where it is found.
+
+    path: the recipe's file; the ones that it is based on are searched behind it.
+    """
     for set_key, option in option_by_key.items():
-        if key == set_key or key.startswith(f"{set_key}.") or set_key.startswith(f"{key}."):
+        if is_given(key, (set_key,)):
             return option
-    line = find_line(path, key)
-    return f"{path}: line {line}" if line else str(path)
+    for section_too in (False, True):
+        for file in base_chain(path):
+            if line := find_line(file, key, section_too):
+                return f"{file}: line {line}"
+    return str(path)
+
+
+def is_given(key: str, set_keys: Iterable[str]) -> bool:
+    """Whether a key, one of its sub-keys or its section is among those that something sets."""
+    return any(key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.") for other in set_keys)
+
+
+def get_nested(tree: Mapping[str, Any], dotted_key: str) -> Any:
+    """The value of a key; None where there is none."""
+    value: Any = tree
+    for name in dotted_key.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def set_nested(tree: dict[str, Any], dotted_key: str, value: Any, option_by_key: Mapping[str, str], path: Path) -> None:

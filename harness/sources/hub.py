@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 CANNOT_WRITE = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT)
 
 
+def silence_hub() -> None:
+    """Let the hub's library print errors alone: it prints a line per try, and addresses that may carry signatures."""
+    from huggingface_hub.utils import logging as hub_logging
+
+    hub_logging.set_verbosity_error()
+
+
 def hub_api(progress_bars: bool = False) -> HfApi:
     """huggingface_hub's client. progress_bars: whether a bar is drawn for what is fetched."""
     import huggingface_hub
     from huggingface_hub.utils import disable_progress_bars
-    from huggingface_hub.utils import logging as hub_logging
 
-    hub_logging.set_verbosity_error()  # its warnings name addresses that may carry signatures
+    silence_hub()
     if not progress_bars:
         disable_progress_bars()
     return huggingface_hub.HfApi()

@@ -33,12 +33,11 @@ _forbidden = False
 _hook_installed = False
 
 
-def go_offline() -> None:
-    """Forbid this process the network, and the hub's libraries in those it starts.
+def use_caches_only() -> None:
+    """Let the hub's libraries, here and in processes that are started, use what is on this machine and ask for nothing.
 
-    The libraries read the environment when they are imported, which may have happened already: their own switches are set too.
+    They read the environment when they are imported, which may have happened already: their own switches are set too.
     """
-    global _forbidden, _hook_installed
     for variable in OFFLINE_VARIABLES:
         os.environ[variable] = "1"
     for module in ("huggingface_hub.constants", "datasets.config", "evaluate.config"):
@@ -46,6 +45,12 @@ def go_offline() -> None:
         for switch in OFFLINE_VARIABLES:
             if hasattr(loaded, switch):
                 setattr(loaded, switch, True)
+
+
+def go_offline() -> None:
+    """Forbid this process the network, and the hub's libraries in those it starts."""
+    global _forbidden, _hook_installed
+    use_caches_only()
     _forbidden = True
     if not _hook_installed:
         sys.addaudithook(_audit_hook)

@@ -14,6 +14,7 @@ from harness.config import DataConfig
 from harness.errors import UserError, error_line, system_error_line
 from harness.settings.paths import resolve_path
 from harness.sources.datasets_in_mirror import in_mirror
+from harness.sources.hub import silence_hub
 from harness.sources.mirror import data_item, locate_item
 from harness.sources.splits import files_of_split
 
@@ -157,6 +158,7 @@ def _read_hub(settings: DataConfig, source: str, mirror: Path | None) -> list[Ro
         locate_item(mirror, data_item(source, heldout=source != settings.source))
     config = settings.config or DEFAULT_CONFIGS.get(source)
     split = DEFAULT_SPLITS.get(source, settings.split) if settings.split == "train" else settings.split
+    silence_hub()
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it could not read is in the error too
     where = f"in {mirror} or on the hub" if mirror else "as a file or on the hub"

@@ -1,7 +1,8 @@
 """The finished phases of a run, wherever they are stored: in their folders, or in the small files of the run.
 
-A trial whose folder is there is read from it alone. For a trial without one (deleted to make room, or never on this machine) the
-small file is read. What all trials share is read phase by phase in the same way.
+A trial whose folder is there is read from it alone, but for phases that `harness prune` took out of it. For a trial without one
+(deleted to make room, or never on this machine) the small file is read. What all trials share is read phase by phase in the same
+way.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class FinishedPhases:
         self.root, self.ignore_damaged = root, ignore_damaged
         self._small_files: dict[str, small_files.PhaseSummaries] = {}
         self._folder_exists: dict[str, bool] = {}
+        self._pruned: dict[str, frozenset[str]] = {}
 
     def manifest(self, phase: str) -> dict[str, Any] | None:
         """A finished phase's manifest; None when it is not finished. Raises DamagedError when it is not what was written."""
@@ -74,10 +76,21 @@ class FinishedPhases:
         return self._small_files[unit]
 
     def has_folder(self, phase: str) -> bool:
+        """Whether a phase, or a trial, is read from folders; a phase that was pruned is not, whatever else of it is there."""
+        unit = small_files.unit_of(phase)
+        if phase != unit and unit != small_files.SHARED_UNIT and phase in self.pruned_phases(unit):
+            return False
         folder = phase if small_files.unit_of(phase) == small_files.SHARED_UNIT else small_files.unit_of(phase)
         if folder not in self._folder_exists:
             self._folder_exists[folder] = small_files.has_files(self.root / folder)
         return self._folder_exists[folder]
+
+    def pruned_phases(self, trial: str) -> list[str]:
+        """Phases of a trial that were deleted on purpose while its adapters stayed: they are read from its small file."""
+        if trial not in self._pruned:
+            gone = [phase for phase in small_files.pruned_phases(self.root, trial) if not (self.root / phase).exists()]
+            self._pruned[trial] = frozenset(gone)
+        return sorted(self._pruned[trial])
 
     def only_small_file(self, trial: str) -> bool:
         """Whether a trial has its small file here and not its folder."""
@@ -92,6 +105,7 @@ class FinishedPhases:
                 names.update(phase for phase in small_files.read_small_file(self.root, unit) if not self.has_folder(phase))
             else:
                 names.update(self.from_small_file(unit))
+                names.update(phase for phase in self.pruned_phases(unit) if phase in self.from_small_file(phase))
         return sorted(names, key=lambda phase: phase.split("/"))
 
     def is_empty(self) -> bool:

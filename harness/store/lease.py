@@ -240,6 +240,14 @@ def _write(handle: int, owner: ProcessIdentity, beats: int) -> None:
     os.fsync(handle)
 
 
+def owner_is_alive(path: Path) -> bool:
+    """Whether a process that can be seen from here holds the lease; of one on another host only waiting tells."""
+    with contextlib.suppress(OSError):
+        owner = parse_identity(_read(path))
+        return owner is not None and owner.is_alive() is True
+    return False
+
+
 @contextlib.contextmanager
 def folder_lock(
     folder: Path,

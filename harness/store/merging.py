@@ -8,7 +8,7 @@ the same: equal inputs, weights, items and scores. Seconds, memory and the machi
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,7 +159,9 @@ class MergePlan:
                 f"{source_root}: of {trial} it has {only_in_source[0]} and {root} has {min(only_in_target)}; "
                 "neither is a prefix of the other"
             )
-        source_has_folder, target_has_folder = self.source.has_folder(trial), self.target.has_folder(trial)
+        # Of a trial of which the adapters alone were kept, the small file has everything that can be compared.
+        source_has_folder = self.source.has_folder(trial) and not self.source.pruned_phases(trial)
+        target_has_folder = self.target.has_folder(trial)
         if target_has_folder and only_in_source and not source_has_folder:
             raise UserError(
                 f"{source_root}: of {trial} it has small files alone, and {root} a folder with fewer phases; "
@@ -250,6 +252,10 @@ def _merged_record(run: RunFolder, target_record: Mapping[str, Any] | None, sour
     for label, variant in source_record["variants"].items():
         if label not in variants or len(variant["resolved"]) > len(variants[label]["resolved"]):
             variants[label] = variant
+    names = Counter(variant.get("shown_as") or label for label, variant in variants.items())
+    for label, variant in variants.items():
+        if names[variant.get("shown_as") or label] > 1:  # two runs gave one name to different variants
+            variants[label] = {key: value for key, value in variant.items() if key != "shown_as"}
     return {
         **target_record,
         "variants": variants,

@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.progress.log_file import LOG_NAME
 from harness.store.lease import LEASE
 
 RUN_RECORD = "run.json"
@@ -72,6 +73,15 @@ def check_run_folder(root: Path) -> None:
     names = [path.name for path in root.iterdir()] if root.is_dir() else []
     if names and not any(name in STARTED_RUN_FILES or name.startswith(LEASE) for name in names):
         raise UserError(f"{root}: holds files, and none of a run; use --results DIR or --name OTHER for a folder of its own")
+
+
+def remove_empty(new_folders: Sequence[Path]) -> None:
+    """Remove the new folder of a run, and the new ones above it, as far as they are empty."""
+    for file in (LEASE, "journal.jsonl", LOG_NAME):
+        (new_folders[0] / file).unlink(missing_ok=True)
+    for folder in new_folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def check_report(pdf: Path, option: str, root: Path | None = None) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.errors import DamagedError, OtherFormatError, UserError, explain_system_errors
-from harness.files import MANIFEST, RECOMPUTE_ADVICE, bytes_digest, json_round_trip, read_json, write_bytes
+from harness.files import MANIFEST, RECOMPUTE_ADVICE, bytes_digest, json_round_trip, read_json, write_bytes, write_json
 from harness.records import digest
 from harness.settings.safe_paths import RESERVED_SUFFIXES
 from harness.store.verification import parse_manifest, read_manifest, read_verified
@@ -31,6 +31,7 @@ from harness.store.verification import parse_manifest, read_manifest, read_verif
 SMALL_FILES_FOLDER = "facts"
 SHARED_UNIT = "initial"  # the unit of what all trials share
 SUFFIX, EARLIER_SUFFIX = ".jsonl.xz", ".jsonl.gz"
+PRUNED_SUFFIX = ".pruned.json"
 FILE_FORMAT = 1
 MAX_BYTES = 512 << 20  # of one file, unpacked
 FULL_FILES = ("scores.json", "items.json", "measurements.json", "first_ids.json")
@@ -77,6 +78,26 @@ def units(root: Path) -> list[str]:
         paths = [folder / f"{SHARED_UNIT}{suffix}", *folder.glob(f"*/seed-*{suffix}")]
         found |= {path.relative_to(folder).as_posix().removesuffix(suffix) for path in paths if path.exists()}
     return sorted(found, key=lambda unit: (unit != SHARED_UNIT, unit))
+
+
+def pruned_phases(root: Path, trial: str) -> list[str]:
+    """The phases that were deleted from a trial's folder on purpose, its adapters being kept; they may be there again."""
+    path = root / SMALL_FILES_FOLDER / f"{trial}{PRUNED_SUFFIX}"
+    if not path.is_file():
+        return []
+    phases = read_json(path)
+    if not isinstance(phases, list) or not all(isinstance(phase, str) and unit_of(phase) == trial for phase in phases):
+        raise DamagedError(f"{path}: damaged (no list of phases); delete it, and what it lists is run again")
+    return phases
+
+
+def write_pruned_phases(root: Path, trial: str, phases: list[str]) -> None:
+    write_json(root / SMALL_FILES_FOLDER / f"{trial}{PRUNED_SUFFIX}", sorted({*phases, *pruned_phases(root, trial)}))
+
+
+def drop_pruned_phases(root: Path, trial: str) -> None:
+    """Forget the list, of a trial whose whole folder is gone: it is read from its small file anyway."""
+    (root / SMALL_FILES_FOLDER / f"{trial}{PRUNED_SUFFIX}").unlink(missing_ok=True)
 
 
 def has_files(folder: Path) -> bool:
@@ -261,4 +282,4 @@ def _is_current(root: Path, unit: str, phase: str, summary: PhaseSummary) -> boo
             return first_difference(summary.manifest, dict(read_json(path))) is None
         except (DamagedError, ValueError, TypeError):
             return True  # an error follows where the folder is read
-    return unit == SHARED_UNIT and not has_files(root / phase)
+    return (unit == SHARED_UNIT or phase in pruned_phases(root, unit)) and not has_files(root / phase)

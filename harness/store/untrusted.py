@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import stat
 import traceback
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from harness.errors import DamagedError, OtherFormatError, UserError
 from harness.files import RECOMPUTE_ADVICE, read_json, walk
-from harness.settings.safe_paths import RESERVED_FOLDERS, RESERVED_SUFFIXES, FileName
+from harness.progress.log_file import LOG_NAME
+from harness.settings.safe_paths import RESERVED_FOLDERS, RESERVED_SUFFIXES, FileName, Label
 from harness.store.run_folder import FORMAT_VERSION, RunFolder
 
 MAX_JSON_BYTES = 512 << 20  # of one .json file, which is read into memory
@@ -48,6 +50,7 @@ class _Variant(_RecordModel):
     training: dict[str, Any]
     resolved: list[dict[str, Any]] = Field(min_length=1)
     needs: list[dict[str, Any]] = Field(min_length=1)
+    shown_as: Annotated[Label, Field(min_length=1, max_length=100)] | None = None
 
 
 class _Task(_RecordModel):
@@ -95,6 +98,9 @@ class _Record(_RecordModel):
     def _check_consistent(self) -> _Record:
         if reserved := sorted(RESERVED_FOLDERS & self.variants.keys()):
             raise ValueError(f"a variant has the name {reserved[0]!r}, which is reserved")
+        names = Counter(variant.shown_as or folder for folder, variant in self.variants.items())
+        if repeated := sorted(name for name, count in names.items() if count > 1 or name in RESERVED_FOLDERS):
+            raise ValueError(f"a variant is shown as {repeated[0]!r}, as something else is")
         if self.suite not in self.suites:
             raise ValueError(f"suite {self.suite!r} is not among its suites")
         if len(self.variants) * len(self.seeds) * self.iterations > MAX_CHECKPOINTS:
@@ -179,7 +185,14 @@ def make_way(run: RunFolder, labels: Collection[str] = (), recompute: bool = Fal
     labels: variants, whose folders count too. A file with the name of a phase is set aside by `RunFolder.write_phase`.
     recompute: set aside too what is damaged beside the phases: special files, small files, the record.
     """
-    files = ["journal.jsonl", "failed.json", "scores.csv", "training.csv", "dynamics.csv"]  # the journal first, it is written to
+    files = [
+        "journal.jsonl",
+        LOG_NAME,
+        "failed.json",
+        "scores.csv",
+        "training.csv",
+        "dynamics.csv",
+    ]  # the journal first, it is written to
     files += [path.relative_to(run.root).as_posix() for name in ("tables", "plots") for path in (run.root / name).glob("*")]
     for name in files:
         if (run.root / name).is_dir() and not name.endswith(RESERVED_SUFFIXES):

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.errors import DamagedError, OtherFormatError
-from harness.files import MANIFEST, RECOMPUTE_ADVICE, bytes_digest, file_digest, read_json
+from harness.files import MANIFEST, RECOMPUTE_ADVICE, bytes_digest, content_digest, read_content, read_json, stored_path
 from harness.records import PhaseManifest, digest
 
 FORMAT_VERSION = 3
@@ -58,19 +58,23 @@ def checksum(fields: Mapping[str, Any]) -> str:
 def find_damage(folder: Path, manifest: PhaseManifest) -> str | None:
     """The first damaged file of a finished phase and what is wrong with it; None when all are as committed."""
     for name, recorded in manifest.outputs.items():
-        path = folder / name
+        path = stored_path(folder / name)
         if not path.is_file():
             return f"{path}: missing"
-        if (actual := file_digest(path)) != recorded:
+        try:
+            actual = content_digest(path)
+        except DamagedError as error:
+            return str(error).removesuffix(f"; {RECOMPUTE_ADVICE}")
+        if actual != recorded:
             return f"{path}: damaged (digest {actual}, committed as {recorded})"
     return None
 
 
 def read_verified(folder: Path, manifest: Mapping[str, Any], name: str) -> str:
-    """The text of a phase's file. Raises DamagedError when it is not what was committed."""
-    path = folder / name
+    """The text of a phase's file, unpacked. Raises DamagedError when it is not what was committed."""
+    path = stored_path(folder / name)
     try:
-        raw = path.read_bytes()
+        raw = read_content(path)
     except FileNotFoundError:
         raise DamagedError(f"{path}: missing; {RECOMPUTE_ADVICE}") from None
     if bytes_digest(raw) != manifest["outputs"].get(name):

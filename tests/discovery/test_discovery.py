@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from harness.discovery.variants import find_objective, list_objectives, load_objective, parse_value, parse_variants
+from harness.discovery.spelling import parse_value
+from harness.discovery.variants import find_objective, list_objectives, load_objective, parse_variants
 from harness.errors import UserError
 from tests.conftest import ROOT
 

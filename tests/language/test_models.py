@@ -244,8 +244,8 @@ def test_the_mismatch_of_spins_released_code_is_a_setting_with_a_warning(tmp_pat
     plan = run_cli_in_process(*ask[:-1], "planned", *other, "--dry-run", cwd=tmp_path)
     assert "WARNING generation.template=instruction" in plan.stdout + plan.stderr, "nor does the plan's own trial"
     assert "WARNING" not in run_cli_in_process(*ask[:-1], "plain", cwd=tmp_path).stderr
-    first = "initial/seed-0/generate/k-0/samples.jsonl"
-    mixed, same = ((tmp_path / "results" / name / first).read_text() for name in ("mixed", "plain"))
+    first = "initial/seed-0/generate/k-0/samples.jsonl.gz"
+    mixed, same = ((tmp_path / "results" / name / first).read_bytes() for name in ("mixed", "plain"))
     assert mixed != same
     trained = json.loads((tmp_path / "results/mixed/spin/seed-0/iteration-0/train/manifest.json").read_text())
     assert trained["counts"]["step0_max_abs_log_ratio_per_token"] < 1e-4

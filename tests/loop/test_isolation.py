@@ -281,7 +281,7 @@ def test_another_player_under_the_same_name_and_path_gets_its_own_scores_or_a_re
     run, repeat = again
     folder = run / "space/seed-0/iteration-1"
     old = json.loads((folder / "evaluate/two/items.json").read_text())
-    samples = (folder / "evaluate/two/samples_lab_continuation.jsonl").read_text()
+    samples = (folder / "evaluate/two/samples_lab_continuation.jsonl.gz").read_bytes()
     swap(folder / "train", 4)
     update_manifest_digests(folder / "train")
     done = repeat()
@@ -294,7 +294,7 @@ def test_another_player_under_the_same_name_and_path_gets_its_own_scores_or_a_re
     assert made["inputs"]["player"] == file_digest(folder / "train" / ADAPTER)
     new = json.loads((folder / "evaluate/two/items.json").read_text())
     assert new["lab_continuation"]["items"] == old["lab_continuation"]["items"], "the same items, asked in the same words"
-    assert (folder / "evaluate/two/samples_lab_continuation.jsonl").read_text() != samples
+    assert (folder / "evaluate/two/samples_lab_continuation.jsonl.gz").read_bytes() != samples
 
 
 @pytest.mark.parametrize("what", ["a document", "the version", "the prompt's template"])

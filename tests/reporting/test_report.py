@@ -8,7 +8,7 @@ import pytest
 
 from harness.analysis.facts import RunResults
 from harness.errors import UserError
-from harness.files import read_jsonl, write_jsonl
+from harness.files import read_jsonl, write_packed_jsonl
 from harness.reporting.card import model_card
 from harness.reporting.report import write_report
 from harness.reporting.report.blocks import display_text, sanitize
@@ -71,9 +71,12 @@ def test_a_row_with_clusters_says_how_many_where_it_says_n(run):
 
 
 def test_nasty_text_is_shown_and_not_run(run, tmp_path):
-    path = run / "initial/probe/samples.jsonl"
+    path = run / "initial/probe/samples.jsonl.gz"
     kept = read_jsonl(path)
-    write_jsonl(path, [row | dict.fromkeys(("text", "prompt", "real"), text) for row, text in zip(kept, NASTY, strict=True)])
+    write_packed_jsonl(
+        path.with_suffix(""),
+        [row | dict.fromkeys(("text", "prompt", "real"), text) for row, text in zip(kept, NASTY, strict=True)],
+    )
     update_manifest_digests(path.parent)
     assert write_report(run, tmp_path / "nasty.pdf").read_bytes().startswith(b"%PDF")
 

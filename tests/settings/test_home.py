@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import _parse_path
+from harness.commands.options import parse_path
 from harness.discovery.variants import find_objective, parse_variants
 from harness.errors import UserError
 from harness.settings.paths import expand_user, resolve_path
@@ -28,7 +28,7 @@ def test_the_home_folder_is_opened_at_the_beginning_alone(home, tmp_path):
     assert expand_user("~") == home and expand_user("~/a/b") == home / "a" / "b"
     for text in ("a/~", "./~", "./~/a", "a~b", "/~"):
         assert expand_user(text) == Path(text)
-    assert resolve_path("~/x", tmp_path) == home / "x" and _parse_path("~/runs") == home / "runs"
+    assert resolve_path("~/x", tmp_path) == home / "x" and parse_path("~/runs") == home / "runs"
     me = pwd.getpwuid(os.getuid())
     assert expand_user(f"~{me.pw_name}/x") == Path(me.pw_dir, "x")
 

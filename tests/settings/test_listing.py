@@ -16,6 +16,7 @@ from harness.errors import UserError
 from harness.loop import suite
 from harness.planning import request
 from harness.reporting.generated_docs import replace_block, settings_index
+from harness.settings import recipe_files
 from harness.settings.listing import list_settings
 from harness.settings.paths import PACKAGE
 from harness.settings.section import setting
@@ -91,15 +92,16 @@ def test_one_line_is_a_setting_and_a_run_resolves_its_request_once(tmp_path, mon
     monkeypatch.setattr(config, "RunConfig", MoreSettings)
     assert ("training.restarts = 3", "restarts of the schedule (integer, steps)") in list(list_settings(text))
     assert "- `training.restarts = 3`: restarts of the schedule (integer, steps)" in settings_index(text)
-    help_text = run_cli_in_process("run", "--help", cwd=tmp_path).stdout
-    assert all(name.strip() in help_text for name, _ in list_settings())
+    listed = run_cli_in_process("settings", cwd=tmp_path).stdout
+    assert all(name.strip() in listed for name, _ in list_settings())
+    assert "harness settings" in run_cli_in_process("run", "--help", cwd=tmp_path).stdout
     with pytest.raises(UserError, match="^--set training.restarts: training.restarts=-1: input should be greater"):
         load_config("lab", ["training.restarts=-1"])
-    with pytest.raises(UserError, match="did you mean .restarts.*all settings: harness run --help"):
+    with pytest.raises(UserError, match="did you mean .restarts.*all settings: harness settings"):
         load_config("lab", ["training.restart=1"])
 
     calls = []
-    for module, name in ((config, "read_toml"), (suite, "read_toml"), (request, "parse_variants"), (request, "load_suite"),
+    for module, name in ((recipe_files, "read_toml"), (suite, "read_toml"), (request, "parse_variants"), (request, "load_suite"),
                          (variants, "find_objective")):  # fmt: skip
         counted(monkeypatch, module, name, calls)
     monkeypatch.setattr("builtins.EXECUTED", [], raising=False)

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from harness.analysis.facts import make_frame
 from harness.config import RunConfig, load_config
-from harness.discovery.variants import parse_value, parse_variants
+from harness.discovery.spelling import parse_value
+from harness.discovery.variants import parse_variants
 from harness.errors import UserError
 from harness.loop.judge_settings import JudgeSettings
 from harness.loop.study import Grid, Study, format_value

@@ -233,7 +233,7 @@ def test_report_trace_and_push_refuse_what_run_refuses(played_copy):
         (f"{player}/train/adapter/adapter_model.safetensors", ("push", "trace")),
         (f"{player}/train/adapter/adapter_config.json", ("push",)),
         (f"{player}/train/manifest.json", ("push",)),
-        ("initial/seed-0/generate/k-0/samples.jsonl", ("trace",)),
+        ("initial/seed-0/generate/k-0/samples.jsonl.gz", ("trace",)),
         ("data/train.jsonl", ("trace",)),
         ("objectives/space.py", ("push",)),
         ("spin/seed-0/iteration-0/train/steps.jsonl", ("trace",)),
@@ -255,7 +255,7 @@ def test_report_trace_and_push_refuse_what_run_refuses(played_copy):
     assert "failed.json: damaged" in refused(played_copy, "report", "small")
     assert "loss" in run_cli_in_process(*commands["trace"], cwd=played_copy).stdout, "what is in the making is no part of the run"
     (run / "data/manifest.json").unlink()
-    assert "holds no examples" in refused(played_copy, *commands["trace"])
+    assert "held-out prompts are here" in refused(played_copy, *commands["trace"])
 
 
 def test_a_folder_in_a_files_place_is_set_aside_or_counts_as_none(played_copy):

@@ -1,5 +1,6 @@
 """Runs take over each other's finished phases where everything that went into them is the same, and only there."""
 
+import gzip
 import os
 
 from harness.files import file_digest, read_json
@@ -34,10 +35,10 @@ def test_a_run_of_equal_inputs_takes_everything_over_and_ends_with_the_same_scor
 def test_what_differs_in_one_setting_is_made_and_what_is_damaged_too(played_copy):
     """Another learning rate: what was made before training is shared, no player is; and not the samples with a flipped byte."""
     first = played_copy / "results" / "small"
-    samples = first / "initial/seed-0/generate/k-0/samples.jsonl"
-    text = samples.read_text().replace("a", "b", 1)
+    samples = first / "initial/seed-0/generate/k-0/samples.jsonl.gz"
+    content = gzip.decompress(samples.read_bytes()).replace(b"a", b"b", 1)
     os.unlink(samples)  # a file of another run is never edited in place, it may be shared
-    samples.write_text(text)
+    samples.write_bytes(gzip.compress(content))
     run = again(played_copy, "--objectives", "space", "--iters", "1", "--set", "training.lr=2e-3")
     assert taken(run) >= {"initial/evaluate/two", "initial/probe"}
     assert not [phase for phase in taken(run) if phase.startswith("space/") and not phase.endswith(("/generate", "/score"))]

@@ -76,7 +76,7 @@ def test_small_files_depend_on_what_is_finished_alone(run):
     before = path.read_bytes()
     assert pack(CELL, read_small_file(run, CELL)) == before
     path.unlink()
-    os.utime(run / CELL / "iteration-0/probe/samples.jsonl", (1, 1))
+    os.utime(run / CELL / "iteration-0/probe/samples.jsonl.gz", (1, 1))
     update_small_file(run, CELL)
     assert path.read_bytes() == before and path.stat().st_size < 20_000
 
@@ -295,7 +295,7 @@ def test_what_cells_share_comes_as_folders_where_its_small_file_was(run):
     plan, _ = plan_merge(RunFolder(bare), run, json.loads((bare / "run.json").read_text()))
     for step in plan.steps:
         step()
-    for name in ("data/train.jsonl", "initial/probe/samples.jsonl", "initial/seed-0/adapter/adapter_model.safetensors"):
+    for name in ("data/train.jsonl", "initial/probe/samples.jsonl.gz", "initial/seed-0/adapter/adapter_model.safetensors"):
         assert (bare / name).read_bytes() == (run / name).read_bytes(), name
 
 

@@ -23,6 +23,7 @@ from harness.language.model.initial_adapter import start_from_adapter
 from harness.language.model.local_folder import local_folder, read_object
 from harness.language.model.logprobs import LayoutCheck
 from harness.language.model.lora import add_adapter
+from harness.language.model.memory import check_fits
 from harness.language.model.quantization import keep_gradients, quantization_config
 from harness.language.model.supported import auto_class
 from harness.language.model.targets import placement_notes
@@ -31,6 +32,7 @@ from harness.language.policy import Policy
 from harness.language.text.templates import choose_template, end_token_ids, freeze_date, writes_date
 from harness.records import digest
 from harness.sources.confinement import check_no_foreign_code
+from harness.sources.hub import silence_hub
 from harness.sources.mirror import recorded_commit, resolve_model
 from harness.train.numerics import BFLOAT16_PRODUCTS
 from harness.train.thread_pool import OrderedThreadPool
@@ -46,6 +48,22 @@ def choose_device(requested: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"model.device={requested}: not a device of this machine; use cpu, cuda or auto") from error
     return device
+
+
+def check_device(requested: str) -> None:
+    """Raises UserError where the device is not there, or this build of torch has no kernels for it: a tensor can be made there,
+    nothing can be computed."""
+    device = choose_device(requested)
+    if device.type == "cpu":
+        return
+    try:
+        ones = torch.ones(2, 2, device=device)
+        (ones @ ones).sum().item()
+    except RuntimeError as error:
+        raise UserError(
+            f"model.device={requested}: {device} is there, and torch {torch.__version__} cannot compute on it "
+            f"({error_line(error, 120)}); install a build of torch for it, or use --set model.device=cpu"
+        ) from error
 
 
 def choose_dtype(requested: str, device: torch.device) -> torch.dtype:
@@ -83,6 +101,7 @@ def load_policy(
         torch.set_num_threads(1)
         pool = OrderedThreadPool(model.cores or os.cpu_count() or 1)
     path = resolve_model(model.path, mirror, model.revision)
+    silence_hub()
     hub_kwargs: dict[str, Any] = {"trust_remote_code": model.trust_remote_code}
     if mirror is not None and model.trust_remote_code and Path(path).is_dir():
         check_no_foreign_code(path)
@@ -97,6 +116,8 @@ def load_policy(
     try:
         if (model_folder := local_folder(path)) is not None:
             read_object(model_folder / "config.json")
+            weights = [model_folder / name for name in weight_files(model_folder)]
+            check_fits(weights, dtype, model.quantize, device)
         model_class = auto_class(transformers.AutoConfig.from_pretrained(path, **hub_kwargs))
         base, loading_info = model_class.from_pretrained(
             path, dtype=dtype, use_safetensors=True, output_loading_info=True, **model_kwargs, **hub_kwargs

@@ -32,7 +32,10 @@ class Data(Phase):
     def settings(self) -> dict[str, Any]:
         context = self.context
         world_settings = context.world.data_settings(context.policy, self.date)
-        return {"data": context.config.data.model_dump(), "base": context.policy.base_digest, **world_settings}
+        data = context.config.recorded()["data"]
+        if (manifest := context.run.manifest_of(self.folder)) is not None:  # where they lie may change; the rows are compared
+            data |= {key: value for key, value in manifest.settings["data"].items() if key in ("source", "heldout")}
+        return {"data": data, "base": context.policy.base_digest, **world_settings}
 
     def run(self, draft: PhaseWriter) -> None:
         _write_examples(draft.path, self.context.data)

@@ -6,7 +6,7 @@ import dataclasses
 from functools import partial
 from typing import Any
 
-from harness.files import read_jsonl, write_json, write_jsonl
+from harness.files import read_jsonl, write_json, write_packed_jsonl
 from harness.loop.costs import Cost, Sizes, Throughput
 from harness.loop.phases.phase import Phase
 from harness.loop.trials import Checkpoint
@@ -15,7 +15,7 @@ from harness.store.run_folder import PhaseResult
 from harness.world import EarlierCheckpoint
 
 SAMPLES_FILE = "samples.jsonl"
-SAMPLE_LINE_BYTES = 900  # a line of it beyond its response
+SAMPLE_LINE_BYTES = 60  # a line of it beyond its response, packed
 
 
 class Diagnostics(Phase):
@@ -74,7 +74,7 @@ class Diagnostics(Phase):
         result = context.world.diagnose(context.policy, context.config, self.examples, earlier_checkpoints, draft.advance)
         measurements = [dataclasses.asdict(m) for m in result.measurements]
         write_json(draft.path / "measurements.json", {"measurements": measurements})
-        write_jsonl(draft.path / SAMPLES_FILE, result.samples)
+        write_packed_jsonl(draft.path / SAMPLES_FILE, result.samples)
         draft.counts["prompts"] = len(self.examples)
 
     def hand_on(self, result: PhaseResult) -> None:

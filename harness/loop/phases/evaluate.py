@@ -6,10 +6,11 @@ import dataclasses
 from typing import Any
 
 from harness.errors import UserError
-from harness.files import write_json, write_jsonl
+from harness.files import write_json, write_packed_jsonl
 from harness.loop.benchmark import EvalOptions
 from harness.loop.costs import Cost, Sizes, Throughput
 from harness.loop.phases.phase import Phase
+from harness.progress.reporter import Total
 from harness.records import digest
 from harness.store.partial_results import PartialResults
 from harness.store.phase_writer import PhaseWriter
@@ -41,8 +42,8 @@ class Evaluate(Phase):
         return {"limit": self.context.config.evaluation.limit, **self.context.benchmark.judge_identity}
 
     @property
-    def progress(self) -> tuple[str, int | None, str]:
-        return f"evaluate on {self.context.suite}", self.context.benchmark.requests(), "requests"
+    def progress(self) -> tuple[str, Total, str]:
+        return "evaluate", self.context.benchmark.requests, "requests"  # their number is known once the prompts are built
 
     def run(self, draft: PhaseWriter) -> None:
         context, config, benchmark, run = self.context, self.context.config, self.context.benchmark, self.context.run
@@ -67,7 +68,7 @@ class Evaluate(Phase):
         write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in result.records]})
         write_json(draft.path / benchmark.raw_name, result.raw)
         for task, samples in result.samples.items():
-            write_jsonl(draft.path / f"samples_{task}.jsonl", samples)
+            write_packed_jsonl(draft.path / f"samples_{task}.jsonl", samples)
         write_json(draft.path / "items.json", result.items)
         draft.counts.update(items=sum(r.n for r in result.records), prompt_hash=result.prompt_hash)
 

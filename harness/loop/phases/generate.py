@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.files import write_json, write_jsonl
+from harness.files import write_json, write_packed_jsonl
 from harness.loop.context import Iteration
 from harness.loop.costs import Cost, Sizes, Throughput
 from harness.loop.phases.phase import Phase
@@ -51,7 +51,7 @@ class Generate(Phase):
         context = self.context
         partial_results = PartialResults(draft.unfinished, context.config.generation.shard, draft.notify)
         generated = context.world.generate(context.policy, context.config, self.request, draft.advance, partial_results)
-        write_jsonl(draft.path / SAMPLES_FILE, generated.samples)
+        write_packed_jsonl(draft.path / SAMPLES_FILE, generated.samples)
         for name, content in generated.files.items():
             write_json(draft.path / name, content)
         draft.counts.update(generated.counts)

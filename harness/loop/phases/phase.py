@@ -10,6 +10,7 @@ from harness.discovery.variants import Variant
 from harness.loop.context import Iteration, RunContext
 from harness.loop.costs import Cost, Sizes, Throughput
 from harness.loop.trials import Checkpoint
+from harness.progress.reporter import Total
 from harness.store.phase_writer import PhaseWriter
 from harness.store.run_folder import PhaseResult
 
@@ -84,8 +85,8 @@ class Phase:
         return {} if name == "dtype" else {"arithmetic": name}
 
     @property
-    def progress(self) -> tuple[str, int | None, str] | None:
-        """Label, total and unit of its progress bar; None: it is too short for one."""
+    def progress(self) -> tuple[str, Total, str] | None:
+        """Label, total and unit of its progress; None: it is too short for one."""
         return None
 
     def run(self, draft: PhaseWriter) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.files import write_jsonl
+from harness.files import write_packed_jsonl
 from harness.loop.context import Iteration
 from harness.loop.costs import Cost, Sizes, Throughput
 from harness.loop.phases.phase import Phase
@@ -20,7 +20,7 @@ from harness.train.score import ScoredSet, score
 if TYPE_CHECKING:
     from objectives import Needs
 
-SCORE_LINE_BYTES = 170  # a line of scores.jsonl
+SCORE_LINE_BYTES = 25  # a line of scores.jsonl, packed
 
 
 class Score(Phase):
@@ -49,7 +49,7 @@ class Score(Phase):
     def _score(self, groups: Sequence[Group], draft: PhaseWriter) -> ScoredSet:
         context = self.context
         scored = score(context.policy, groups, context.config.model.tokens_per_pass, draft.advance)
-        draft.counts["responses"] = write_jsonl(draft.path / SCORES_FILE, scored.scores)
+        draft.counts["responses"] = write_packed_jsonl(draft.path / SCORES_FILE, scored.scores)
         return scored
 
     def hand_on(self, result: PhaseResult) -> None:

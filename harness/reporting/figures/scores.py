@@ -10,12 +10,15 @@ import pandas as pd
 
 from harness.analysis.frames import Frame, select
 from harness.analysis.score_scale import ScoreScale
+from harness.errors import UserError
 from harness.records import INITIAL
 from harness.reporting.figures import style
 from harness.reporting.figures.style import GREY, Drawing, make_drawing, shared_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from harness.analysis.facts import RunResults
 
 MAX_END_LABEL_CHARS = 10
 
@@ -31,35 +34,86 @@ def stability_curves(
     """
     is_single = len(panels) == 1
     plot = make_drawing(1, len(panels), 3.1 if is_single else 2.6, sharey=True)
-    has_end_labels = is_single and max(map(len, panels[0]["labels"])) <= MAX_END_LABEL_CHARS
-    initial_rows = select(leaderboard_table, objective=INITIAL)
+    has_end_labels = is_single and fits_end_labels(panels[0])
     seeds = 0
     for axis, panel in zip(plot.axes, panels, strict=True):
-        labels = panel["labels"]
-        if not initial_rows["mean"].isna().all():
-            axis.axhline(100 * initial_rows["mean"].iloc[0], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-        ends: list[tuple[float, str]] = []
-        for label in labels:
-            rows = select(leaderboard_table, objective=label).dropna(subset="mean")
-            if rows.empty:
-                continue
-            seeds = max(seeds, int(rows["seeds"].max()))
-            _draw_curve(plot, axis, pd.concat([initial_rows, rows]), unit_scores, label, labels, len(tasks))
-            ends.append((100 * float(rows["mean"].iloc[-1]), label))
-        style.iteration_axis(axis, iterations)
-        axis.set_xlabel("iteration")
-        if panel["title"]:
-            axis.set_title(panel["title"])
-        if has_end_labels:
-            _label_ends(axis, ends, labels, iterations)
+        in_panel = draw_panel(plot, axis, panel, leaderboard_table, unit_scores, len(tasks), iterations, has_end_labels)
+        seeds = max(seeds, in_panel)
     plot.axes[0].set_ylabel(f"mean of {len(tasks)} tasks, %")
     if not has_end_labels:  # one entry per colour: the second panel's names are the first's at other settings
         shared_legend(plot, plot.axes[0], len(panels[0]["labels"]))
     if is_single:
-        plot.axes[0].set_title(_bars_note(seeds), fontweight="normal", color="#333333")
+        plot.axes[0].set_title(bars_note(seeds), fontweight="normal", color="#333333")
     else:
-        plot.figure.suptitle(_bars_note(seeds), fontsize=8, color="#333333", x=0.01, ha="left")
+        plot.figure.suptitle(bars_note(seeds), fontsize=8, color="#333333", x=0.01, ha="left")
     return plot
+
+
+def plot_panel(results: RunResults, leaderboard_table: Frame, number: int = 0, axis: Axes | None = None) -> Axes:
+    """The stability curves of one panel of a run on `axis`, or on a figure of their own; returns the axes, for Python code.
+
+    Raises UserError where no task enters the mean, or the run has no such panel.
+    """
+    panels, tasks = results.panels, results.averaged_tasks
+    if not tasks:
+        raise UserError(f"{results.root}: no task of {results.suite['name']} enters a mean, so there is no curve of means")
+    if not 0 <= number < len(panels):
+        raise UserError(f"{results.root}: panel {number}: expected 0" + (f" to {len(panels) - 1}" if len(panels) > 1 else ""))
+    panel = panels[number]
+    has_end_labels = fits_end_labels(panel)
+    with style.house_style():
+        plot = make_drawing(1, 1, 3.1) if axis is None else Drawing(axis.figure, [axis])  # type: ignore[arg-type]
+        (drawn,) = plot.axes
+        panel_only = {**panel, "title": ""}
+        seeds = draw_panel(
+            plot,
+            drawn,
+            panel_only,
+            leaderboard_table,
+            results.unit_scores,
+            len(tasks),
+            results.record["iterations"],
+            has_end_labels,
+        )
+        drawn.set_ylabel(f"mean of {len(tasks)} tasks, %")
+        drawn.set_title(bars_note(seeds), fontweight="normal", color="#333333")
+        if not has_end_labels:
+            drawn.legend()
+        if axis is None:
+            plot.disable_mathtext()
+    return drawn
+
+
+def fits_end_labels(panel: Mapping[str, Any]) -> bool:
+    """Whether the names of a panel's variants are short enough to stand at the ends of their curves, in place of a legend."""
+    return max(map(len, panel["labels"])) <= MAX_END_LABEL_CHARS
+
+
+def draw_panel(
+    plot: Drawing, axis: Axes, panel: Mapping[str, Any], leaderboard_table: Frame, unit_scores: Frame, tasks: int,
+    iterations: int, has_end_labels: bool,
+) -> int:  # fmt: skip
+    """Draw the curves of one panel on `axis`; returns the largest number of seeds behind a point."""
+    labels = panel["labels"]
+    initial_rows = select(leaderboard_table, objective=INITIAL)
+    if not initial_rows["mean"].isna().all():
+        axis.axhline(100 * initial_rows["mean"].iloc[0], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+    ends: list[tuple[float, str]] = []
+    seeds = 0
+    for label in labels:
+        rows = select(leaderboard_table, objective=label).dropna(subset="mean")
+        if rows.empty:
+            continue
+        seeds = max(seeds, int(rows["seeds"].max()))
+        _draw_curve(plot, axis, pd.concat([initial_rows, rows]), unit_scores, label, labels, tasks)
+        ends.append((100 * float(rows["mean"].iloc[-1]), label))
+    style.iteration_axis(axis, iterations)
+    axis.set_xlabel("iteration")
+    if panel["title"]:
+        axis.set_title(panel["title"])
+    if has_end_labels:
+        _label_ends(axis, ends, labels, iterations)
+    return seeds
 
 
 def _draw_curve(
@@ -89,7 +143,7 @@ def _draw_curve(
         plot.add_tooltip(axis, x, 100 * row["mean"], tooltip)
 
 
-def _bars_note(seeds: int) -> str:
+def bars_note(seeds: int) -> str:
     if seeds >= 3:
         return f"Band: 95 % interval over items and {seeds} seeds. Thin lines: seeds. Dashed: initial policy."
     if seeds == 2:

@@ -46,7 +46,7 @@ def collapse_table(results: RunResults) -> Frame:
                     drop = ScoreDrop(float(curve[t] - curve[t + 1]), float(np.hypot(error[t], error[t + 1])))
                 found = [*detect(initial, measurements_by_key.get(key, {}), summary, drop), *history.findings(objective, seed, t)]
                 for finding in found:
-                    source = f"{objective}/seed-{seed}/iteration-{t}"
+                    source = f"{results.record['variants'][objective]['folder']}/seed-{seed}/iteration-{t}"
                     rows.append((*key, finding.name, finding.evidence, finding.value, finding.bound, source))
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from harness.analysis import stats
 from harness.analysis.comparison import OVER_ITEMS, ItemScores, difference, holm, mcnemar
-from harness.analysis.facts import RunResults
 from harness.analysis.frames import Frame, with_integers
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.tables.leaderboard import score_array
@@ -53,40 +53,73 @@ def comparisons_table(paired_scores: PairedScores) -> Frame:
         rows += _comparison_rows(paired_scores, panel["title"], [("", a, b) for a, b in pairs])
     contrasts = [(c["question"], ModelKey(*c["a"]), ModelKey(*c["b"])) for c in results.study.get("contrasts", [])]
     rows += _comparison_rows(paired_scores, "study", contrasts)
-    table: Frame = pd.DataFrame(rows, columns=COLUMNS)
+    return with_number_types(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def compare_models(paired_scores: PairedScores, a: ModelKey, b: ModelKey) -> Frame:
+    """Two models of a run: a row for the mean over tasks, then one for every task. No row where no seed has finished both."""
+    table: Frame = pd.DataFrame(_comparison_rows(paired_scores, "", [("", a, b)]), columns=COLUMNS)
+    return with_number_types(table).drop(columns=["panel", "question"])
+
+
+def with_number_types(table: Frame) -> Frame:
+    """Differences and probabilities as floats (missing where there is none), counts as integers."""
     numbers = COLUMNS[COLUMNS.index("difference") : COLUMNS.index("seeds")]
     return with_integers(table.astype(dict.fromkeys(numbers, float)), "items", "clusters")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: a model of a run, and the seeds that it is compared in, one for each of the other side's."""
+
+    scores: PairedScores
+    model: ModelKey
+    seeds: Sequence[int]
+
+    def averaged(self, names: Sequence[str]) -> ItemScores | None:
+        return self.scores.averaged_scores(self.model, self.seeds, names)
+
+    def task(self, name: str) -> ItemScores | None:
+        return self.scores.task_scores(self.model, self.seeds, name)
 
 
 def _comparison_rows(
     paired_scores: PairedScores, panel: str, pairs: Sequence[tuple[str, ModelKey, ModelKey]]
 ) -> list[dict[str, Any]]:
     """Rows per pair: the mean over tasks (its p adjusted over the panel's pairs), then every task (over tasks)."""
-    rows_by_pair = [rows for question, a, b in pairs if (rows := _pair_rows(paired_scores, panel, question, a, b))]
-    for rows, adjusted in zip(rows_by_pair, holm([rows[0]["p"] for rows in rows_by_pair]), strict=True):
-        rows[0]["p_holm"] = adjusted
+    results = paired_scores.results
+    tasks, averaged = ([row["name"] for row in rows] for rows in (results.suite["task"], results.averaged_tasks))
+    rows_by_pair = []
+    for question, a, b in pairs:
+        if seeds := paired_scores.finished_seeds(a, b):
+            rows = pair_rows(Side(paired_scores, a, seeds), Side(paired_scores, b, seeds), tasks, averaged)
+            rows_by_pair.append([{"panel": panel, "question": question, **row} for row in rows])
+    adjust_means(rows_by_pair)
     return [row for rows in rows_by_pair for row in rows]
 
 
-def _pair_rows(paired_scores: PairedScores, panel: str, question: str, a: ModelKey, b: ModelKey) -> list[dict[str, Any]]:
-    results = paired_scores.results
-    seeds = paired_scores.finished_seeds(a, b)
-    if not seeds:
-        return []
-    sides = {"a": a.objective, "iteration_a": a.iteration, "b": b.objective, "iteration_b": b.iteration}
-    common = {"panel": panel, "question": question, **sides, "seeds": len(seeds)}
-    with_improvement = len(seeds) > 1 and b.objective != INITIAL
-    scores_a, scores_b = paired_scores.averaged_scores(a, seeds), paired_scores.averaged_scores(b, seeds)
+def adjust_means(rows_by_pair: Sequence[Sequence[dict[str, Any]]]) -> None:
+    """Set p_holm of every pair's mean, its first row: adjusted over these pairs."""
+    for rows, adjusted in zip(rows_by_pair, holm([rows[0]["p"] for rows in rows_by_pair]), strict=True):
+        rows[0]["p_holm"] = adjusted
+
+
+def pair_rows(a: Side, b: Side, tasks: Sequence[str], averaged: Sequence[str]) -> list[dict[str, Any]]:
+    """a minus b: a row for the plain mean of the rows `averaged`, then one for each of `tasks`."""
+    common = {"a": a.model.objective, "iteration_a": a.model.iteration, "b": b.model.objective, "iteration_b": b.model.iteration,
+              "seeds": len(a.seeds)}  # fmt: skip
+    with_improvement = len(a.seeds) > 1 and INITIAL not in (a.model.objective, b.model.objective)
+    scores_a, scores_b = a.averaged(averaged), b.averaged(averaged)
     rows = [{**common, "task": MEAN_TASK, **_difference_columns(scores_a, scores_b)}]
     if with_improvement and scores_a is not None and scores_b is not None:
         rows[0]["probability_of_improvement"] = stats.probability_of_improvement(scores_a.per_seed, scores_b.per_seed)
-    for task in results.suite["task"]:
-        scores_a, scores_b = paired_scores.task_scores(a, seeds, task["name"]), paired_scores.task_scores(b, seeds, task["name"])
-        row = {**common, "task": task["name"], **_difference_columns(scores_a, scores_b)}
+    for name in tasks:
+        scores_a, scores_b = a.task(name), b.task(name)
+        row = {**common, "task": name, **_difference_columns(scores_a, scores_b)}
         if scores_a is not None and scores_b is not None and _mcnemar_applies(scores_a):
             row["mcnemar_p"] = mcnemar(scores_a.values[0], scores_b.values[0], scores_a.layouts[0])
-        if with_improvement and not results.scales[task["name"]].in_mean:
-            row["probability_of_improvement"] = _task_improvement(results, a, b, seeds, task["name"])
+        if with_improvement and not a.scores.results.scales[name].in_mean:
+            row["probability_of_improvement"] = _task_improvement(a, b, name)
         rows.append(row)
     for name in ("p", "mcnemar_p"):
         for row, adjusted in zip(rows[1:], holm([row.get(name) for row in rows[1:]]), strict=True):
@@ -110,10 +143,13 @@ def _difference_columns(scores_a: ItemScores | None, scores_b: ItemScores | None
     return {**columns, "difference": columns["value"], "source": "items.json of both"}
 
 
-def _task_improvement(results: RunResults, a: ModelKey, b: ModelKey, seeds: Sequence[int], task: str) -> float:
+def _task_improvement(a: Side, b: Side, task: str) -> float:
     """Probability that a random seed of a beats one of b in one row, in the row's direction; NaN where one is missing."""
-    column = [row["name"] for row in results.suite["task"]].index(task)
-    sign = 1 if results.scales[task].higher_is_better else -1
-    seed_rows = [results.record["seeds"].index(seed) for seed in seeds]
-    scores_a, scores_b = (sign * score_array(results, m.objective)[seed_rows][:, [column], m.iteration] for m in (a, b))
-    return stats.probability_of_improvement(scores_a, scores_b)
+    scores = []
+    for side in (a, b):
+        results = side.scores.results
+        column = [row["name"] for row in results.suite["task"]].index(task)
+        seed_rows = [results.record["seeds"].index(seed) for seed in side.seeds]
+        scores.append(score_array(results, side.model.objective)[seed_rows][:, [column], side.model.iteration])
+    sign = 1 if a.scores.results.scales[task].higher_is_better else -1
+    return stats.probability_of_improvement(sign * scores[0], sign * scores[1])

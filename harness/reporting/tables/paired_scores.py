@@ -116,10 +116,11 @@ class PairedScores:
             )
         return numbers
 
-    def averaged_scores(self, model: ModelKey, seeds: Sequence[int]) -> ItemScores | None:
+    def averaged_scores(self, model: ModelKey, seeds: Sequence[int], names: Sequence[str] | None = None) -> ItemScores | None:
         """The model's averaged rows over these seeds, as shares; None where one of them is not paired (a mean over some of the
-        tasks is not the leaderboard's mean), where there is none, and where item scores are missing."""
-        rows = [row["name"] for row in self.results.averaged_tasks]
+        tasks is not the leaderboard's mean), where there is none, and where item scores are missing. names: of rows, all of them
+        averaged ones; left out: all of these."""
+        rows = [row["name"] for row in self.results.averaged_tasks] if names is None else names
         if not rows or not all(self._is_paired(model, seeds, name) for name in rows):
             return None
         values = self.item_values(model, seeds)

@@ -19,7 +19,7 @@ import torch
 
 from harness.config import LoraConfig, ModelConfig, load_config
 from harness.errors import UserError
-from harness.files import file_digest
+from harness.files import file_digest, read_jsonl
 from harness.language.engine.adapter_check import NUM_CHECKED, compare_logps, raise_if_wrong
 from harness.language.engine.preflight import check_backend, supported_rank
 from harness.language.engine.sampler import VllmSampler, is_response, visible_device_env
@@ -321,11 +321,11 @@ def test_a_run_by_vllm_commits_nothing_of_another_player_and_goes_on_when_that_i
     run = tmp_path / "results/it"
     places = [run / "initial/seed-0/generate/k-0", run / "spin/seed-0/iteration-1/generate"]
     assert [place.exists() for place in places] == [True, False]
-    assert not list(run.rglob("iteration-1/generate.partial/samples.jsonl"))
+    assert not list(run.rglob("iteration-1/generate.partial/samples.jsonl*"))
     left_out = len(stand_in())
 
     run_cli(*asked, cwd=tmp_path)
-    kept = [json.loads(line) for place in places for line in (place / "samples.jsonl").read_text().splitlines()]
+    kept = [row for place in places for row in read_jsonl(place / "samples.jsonl")]
     notes = [n for n in stand_in()[:13] + stand_in()[left_out:] if "drew" in n]
     assert [(s["token_ids"], s["logp"], s["seed"]) for s in kept] == [(n["drew"], n["logp"], n["seed"]) for n in notes]
     assert [n["name"] for n in notes] == [None] * 12 + [adapter_name(run / "spin/seed-0/iteration-0/train/adapter")] * 12

@@ -59,6 +59,7 @@ def judged(tmp_path_factory):
 def typed(tmp_path, monkeypatch):
     """Type a command in this process: (exit code, stdout, stderr). Figures and report are left out: `judged` has them."""
     monkeypatch.setattr("harness.commands.run.write_views", lambda run, reports: refresh(run.root, everything=False) and {})
+    monkeypatch.setattr("harness.commands.run.print_answer", lambda run: None)
 
     def type_(*arguments, cwd=tmp_path):
         with warnings.catch_warnings(action="ignore"):  # openai leaves its sockets to the garbage collector
@@ -163,7 +164,8 @@ def test_requests_that_fail_in_passing_are_repeated_and_nonsense_is_asked_again(
     troubles = {1: (429, "slow down"), 2: (500, "oops"), 3: (200, "I cannot say."), 4: (200, "Rating: [[12]]"), 5: (200, "")}
     with serving() as stub:
         stub.behave = lambda request, count: troubles.get(count)
-        assert typed(*command(stub.url, "--set", "evaluation.limit=1"))[0] == 0
+        done = typed(*command(stub.url, "--set", "evaluation.limit=1"))
+        assert done[0] == 0, done
         told = [r["messages"] for r in stub.judged]
     assert set(stub.keys) == {"none"}
     followed = [m for m in told if len(m) > 1]

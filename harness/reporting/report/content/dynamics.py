@@ -114,7 +114,7 @@ def samples_section(tables: Tables) -> Block:
         prompts.append({"id": row["example_id"], **shown_row, "responses": responses})
     note = (
         "The first held-out prompts, with the real response and one sample of every checkpoint at temperature 1 (seed "
-        f"{first_seed}), iterations {', '.join(map(str, shown))}. Origin: probe/samples.jsonl of each iteration."
+        f"{first_seed}), iterations {', '.join(map(str, shown))}. Origin: probe/samples.jsonl.gz of each iteration."
     )
     return section("What the checkpoints say", text(note), samples(prompts))
 

@@ -58,9 +58,7 @@ def sentences(tables: Tables) -> list[str]:
         return ["No objective has been evaluated on every task at the last iteration, so nothing can be compared yet."]
     lines = []
     for panel in tables.panels:
-        panel_rows = select(last_rows, panel=panel["title"])
-        where = f"{_capital(panel['title'])}: " if panel["title"] else ""
-        lines += [where + line if where else _capital(line) for line in _panel_sentences(tables, panel, panel_rows)]
+        lines += _titled(panel, _panel_sentences(tables, panel, select(last_rows, panel=panel["title"])))
     if tables.seeds < MIN_SEEDS_FOR_INTERVAL:
         sure = (
             f"n = {tables.seeds} seed(s): no interval over seeds can be given. The errors shown come from sampling "
@@ -88,6 +86,22 @@ def sentences(tables: Tables) -> list[str]:
     return [*lines, f"How sure? {sure}", *([] if _enough_items(tables) else [few_items]), biased]
 
 
+def headlines(tables: Tables) -> list[str]:
+    """The first sentence on every panel, as it stands on page 1: which objective has the highest mean at the last iteration. The
+    reason why there is none where nothing can be compared."""
+    lines = []
+    for panel in tables.panels if "last" in tables.ranking else ():
+        panel_rows = select(tables.ranking.dropna(subset="last"), panel=panel["title"])
+        if len(panel_rows) and not pd.isna(tables.initial_scores()["mean"]):
+            lines += _titled(panel, [_leader_sentence(tables, panel, panel_rows, _leaders(panel_rows))])
+    return lines or sentences(tables)[:1]
+
+
+def _titled(panel: dict[str, Any], lines: list[str]) -> list[str]:
+    where = f"{_capital(panel['title'])}: " if panel["title"] else ""
+    return [where + line if where else _capital(line) for line in lines]
+
+
 def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
@@ -101,24 +115,33 @@ def _panel_sentences(tables: Tables, panel: dict[str, Any], panel_rows: Any) -> 
     incomplete = [label for label in panel["labels"] if label not in set(panel_rows["objective"])]
     lines = []
     if len(panel_rows):
-        top = panel_rows.loc[[panel_rows["last"].idxmax()]]
-        leaders = panel_rows[panel_rows["leader"].astype(bool)] if panel_rows["leader"].any() else top
+        leaders = _leaders(panel_rows)
         leader = leaders.iloc[0]
-        gain = tables.pair(panel["title"], leader["objective"], INITIAL)
-        names = " and ".join(leaders["objective"])
-        sentence = f"at the last iteration ({tables.last}) the highest mean is {names}'s, {_percent(leader, 'last')} %"
-        if gain is not None:
-            sentence += f", {format_points(gain)} against the initial policy's {percent(tables.initial_scores()['mean'])} %"
-        if not pd.isna(leader.get("chance_best")):
-            possessive = "its" if len(leaders) == 1 else f"{leader['objective']}'s"
-            probability = _format_probability(leader["chance_best"])
-            sentence += f"; {possessive} chance of being the best of {len(panel_rows)} is {probability}{_scope(tables)}"
-        lines.append(sentence + ".")
+        lines.append(_leader_sentence(tables, panel, panel_rows, leaders))
         lines += _runner_up_sentences(tables, panel, panel_rows, leader)
         lines += _retention_sentences(tables, panel_rows)
     if incomplete:
         lines.append(f"incomplete, not compared: {', '.join(incomplete)}.")
     return lines
+
+
+def _leaders(panel_rows: Any) -> Any:
+    top = panel_rows.loc[[panel_rows["last"].idxmax()]]
+    return panel_rows[panel_rows["leader"].astype(bool)] if panel_rows["leader"].any() else top
+
+
+def _leader_sentence(tables: Tables, panel: dict[str, Any], panel_rows: Any, leaders: Any) -> str:
+    leader = leaders.iloc[0]
+    gain = tables.pair(panel["title"], leader["objective"], INITIAL)
+    names = " and ".join(leaders["objective"])
+    sentence = f"at the last iteration ({tables.last}) the highest mean is {names}'s, {_percent(leader, 'last')} %"
+    if gain is not None:
+        sentence += f", {format_points(gain)} against the initial policy's {percent(tables.initial_scores()['mean'])} %"
+    if not pd.isna(leader.get("chance_best")):
+        possessive = "its" if len(leaders) == 1 else f"{leader['objective']}'s"
+        probability = _format_probability(leader["chance_best"])
+        sentence += f"; {possessive} chance of being the best of {len(panel_rows)} is {probability}{_scope(tables)}"
+    return sentence + "."
 
 
 def _runner_up_sentences(tables: Tables, panel: dict[str, Any], panel_rows: Any, leader: Any) -> list[str]:

@@ -1,0 +1,28 @@
+"""Open a finished or unfinished run by its name or its folder, as untrusted input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import UserError, did_you_mean
+from harness.settings.paths import expand_user
+from harness.store.run_folder import RunFolder
+from harness.store.untrusted import validate_run_folder
+
+
+def find_run(run: str, results: Path) -> Path | None:
+    """The folder with a run.json that the text names, below `results` or by itself; None where there is none."""
+    candidates = (results / run, expand_user(run)) if run.strip() else ()
+    return next((folder for folder in candidates if (folder / "run.json").exists()), None)
+
+
+def open_run(run: str, results: Path) -> RunFolder:
+    """A run by name below `results`, or by folder, validated as untrusted input. Raises UserError with the nearest name."""
+    if not run.strip():
+        raise UserError(f"the run's name is empty; expected the name of a run in {results}, or its folder")
+    folder = find_run(run, results)
+    if folder is None:
+        known = [p.parent.name for p in results.glob("*/run.json")]
+        raise UserError(f'no run "{run}" in {results}{did_you_mean(run, known)}')
+    validate_run_folder(folder)  # raises for a run.json that is a folder
+    return RunFolder(folder if folder.name not in ("", "..") else folder.resolve())
