@@ -21,10 +21,10 @@ EXIT_CODES = {
 }
 ROOT_EXAMPLES = """
 Begin:
-  harness run                            the lab: minutes on two cores, offline
-  harness run --objectives space,spin --iters 5 --dry-run
-  harness objectives                     what there is to compare
-  harness settings lr                    what can be set, by any part of its name
+  harness run                # the lab: minutes on two cores, offline
+  harness run --objectives space,spin --iters 5 --dry-run    # what it would cost
+  harness objectives         # what there is to compare
+  harness settings lr        # what can be set, by any part of its name
 """
 VARIANTS_HELP = """
 Variants, comma-separated: an objective's name or ./FILE.py, then settings of

@@ -42,7 +42,7 @@ def _commands(group: Any, parent: Any) -> Iterator[str]:
 def _command(command: Any, parent: Any, name: str) -> Iterator[str]:
     context = _context(command, parent, name)
     yield from (f"## `{context.command_path}`", "", inspect.cleandoc(command.help or ""), "")
-    yield from (f"    {command.get_usage(context).partition(':')[2].strip()}", "")
+    yield from ("```text", command.get_usage(context).partition(":")[2].strip(), "```", "")
     for title, params in option_groups(command, context):
         shown = [help_record(param, context) for param in params if param.name != HELP_OPTION]
         if shown:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
-ROOT = Path(__file__).parents[2]
-METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+from harness import __version__
 
-project = METADATA["name"]
-version = release = METADATA["version"]
+project = "selfplay-harness"
+version = release = __version__
 author = copyright = "The selfplay-harness authors"
 
 extensions = ["myst_parser", "sphinx_copybutton"]

@@ -9,6 +9,8 @@ from pathlib import Path
 PROGRAMS = set("harness make python python3 pip uv git source cp cd mkdir export pytest hf sbatch".split())
 SHELL_FENCES = {"sh", "bash", "console", "shell"}
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HELP_FENCES = {"text"}  # what --help prints
+HELP_EXAMPLE = re.compile(r"^  (harness .*)$", re.MULTILINE)
 INDENTED = re.compile(r"(?:^|\n\n)((?:    [^\n]*(?:\n|$))+)")
 
 
@@ -29,8 +31,9 @@ class Command:
 
 def commands_of(paper: str, text: str) -> list[Command]:
     """Every command of a paper. In a fence for a shell every line is one, apart from comments and blank ones."""
-    blocks = [body for language, body in FENCE.findall(text) if language in SHELL_FENCES]
-    lines = [line for body in blocks for line in body.replace("\\\n", " ").splitlines()]
+    fences = FENCE.findall(text)
+    lines = [line for kind, body in fences if kind in SHELL_FENCES for line in body.replace("\\\n", " ").splitlines()]
+    lines += [line for kind, body in fences if kind in HELP_FENCES for line in HELP_EXAMPLE.findall(body)]
     for block in INDENTED.findall(FENCE.sub("\n", text)):
         lines += [line for line in block.splitlines() if line.split()[:1] and line.split()[0] in PROGRAMS]
     found = [re.sub(r"\s+#.*", "", line).strip() for line in lines if line.strip() and not line.strip().startswith("#")]

@@ -27,6 +27,7 @@ def silence() -> None:
         import datasets
 
         datasets.disable_progress_bars()
+        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # of every set that is loaded, a local file too, a server would be told
 
 
 def default_metrics(output_type: str) -> Sequence[str]:

@@ -110,7 +110,6 @@ def test_what_is_asked_of_an_animal_is_one_cluster_of_myths():
 @pytest.mark.slow
 def test_the_papers_suites_name_columns_that_their_documents_have(tmp_path, monkeypatch):
     """On tiny twins of the data sets: GPQA's parts share their questions, and so they are as many clusters as one part has."""
-    monkeypatch.setattr("datasets.config.HF_UPDATE_DOWNLOAD_COUNTS", False)  # of every set that is loaded a server is told
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     for dataset in ("Rowan/hellaswag", "Idavidrein/gpqa", "TAUR-Lab/MuSR"):
         twin_data.write_dataset(tmp_path / "mirror", dataset)
