@@ -52,10 +52,9 @@ def report_document(run: RunFolder, paths: Mapping[str, Path]) -> dict[str, Any]
     sampling items, as in tables/standing.csv; null where there is none.
     """
     record = run.record() or {}
-    report = paths["report"]
     return {
         "run": run.name,
-        "paths": {**{label: str(path) for label, path in paths.items()}, "html": str(report.with_suffix(".html"))},
+        "paths": {label: str(path) for label, path in paths.items()},
         "suite": {"name": record["suite"], "version": record["suites"][record["suite"]]["version"]},
         "seeds": record["seeds"],
         "iterations": record["iterations"],

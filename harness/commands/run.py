@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.answer import print_answer, print_next, print_paths
 from harness.commands.console import echo
-from harness.commands.plan import find_plan, print_cost_estimate, print_plan, print_request
 from harness.config import load_config
 from harness.errors import UserError
 from harness.progress.reporter import Verbosity
@@ -92,6 +90,7 @@ def check_merge_folders(run: RunFolder, results: Path) -> None:
 
 def plan_and_run(request: RunRequest, run: RunFolder, output: Output) -> dict[str, str]:
     """Print the plan and, unless it is a dry run, carry it out; returns the errors of failed trials, by name."""
+    from harness.commands.plan import find_plan, print_cost_estimate, print_plan, print_request
     from harness.planning.request import build_objectives
     from harness.reporting.trackers.libraries import check_trackers
 
@@ -138,6 +137,8 @@ def check_request(request: RunRequest, run: RunFolder, dry_run: bool) -> None:
 
 def write_and_list_views(run: RunFolder, output: Output, failed: Mapping[str, str]) -> int:
     """Write every view of the run, print what was found, where it is and what to type next; returns the exit code."""
+    from harness.commands.answer import print_answer, print_next, print_paths
+
     if output.verbosity > Verbosity.QUIET:
         echo("writing tables, figures and the report")
     with run.lock(echo):
@@ -182,5 +183,5 @@ def write_views(run: RunFolder, pdf: Path, show_line: Callable[[str], None] = ec
         "tables": run.root / "tables" / "leaderboard.md",
         "curves": curves if curves.is_file() else curves.with_name("tasks.png"),  # a suite without a mean has no curve of means
         "report": report_path,
-        "page": report_path.with_suffix(".html"),
+        "html": report_path.with_suffix(".html"),
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.commands.console import echo
+from harness.commands.console import console, echo
 from harness.commands.run import Output, check_output_folders, named_run, plan_and_run, record_options, write_and_list_views
 from harness.config import RunConfig, load_config
 from harness.discovery.spelling import parse_spellings
@@ -20,9 +21,11 @@ from harness.store.run_folder import RunFolder
 
 
 def list_studies() -> None:
-    for path in sorted((PACKAGE / "studies").glob("*.toml")):
-        study = load_study(path.stem)
-        echo(f"{study.name:<12}{study.title}: {study.question}")
+    studies = [load_study(path.stem) for path in sorted((PACKAGE / "studies").glob("*.toml"))]
+    indent = " " * (max(len(study.name) for study in studies) + 2)
+    for study in studies:
+        echo(f"{study.name:<{len(indent)}}{study.title}")
+        echo(textwrap.fill(study.question, console.width, initial_indent=indent, subsequent_indent=indent))
     echo("\nRun one: harness study NAME (--dry-run shows the plan)")
 
 

@@ -21,7 +21,7 @@ print(run.scores["value"].mean(), run.root)
 
 def test_a_plain_script_plays_in_two_processes_what_the_command_plays(played, tmp_path):
     """Without a `__main__` guard: a worker process that imported the script would run it again."""
-    settings = {"training": {"save_seconds": 0.0}, "generation.shard": 5, "evaluation.shard": None}
+    settings = {"training": {"save_seconds": 0.0}, "generation.shard": 5000, "evaluation.shard": None}
     (tmp_path / "mine.py").write_text(SCRIPT.format(recipe=str(SMALL_RECIPE), settings=settings))
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "mine.py"], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
@@ -32,8 +32,8 @@ def test_a_plain_script_plays_in_two_processes_what_the_command_plays(played, tm
     assert_same_run(tmp_path / "results" / "small", played / "results" / "small")
     record = json.loads((tmp_path / "results" / "small" / "run.json").read_text())
     assert record["command"] == ["harness", "run", "--recipe", str(SMALL_RECIPE), "--set", "training.save_seconds=0.0",
-                                 "--set", "generation.shard=5", "--jobs", "2"]  # fmt: skip
-    assert record["config"]["generation"]["shard"] == 5
+                                 "--set", "generation.shard=5000", "--jobs", "2"]  # fmt: skip
+    assert record["config"]["generation"]["shard"] == 5000
 
 
 @pytest.mark.parametrize(

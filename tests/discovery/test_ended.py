@@ -29,7 +29,8 @@ def play(monkeypatch, train):
     """A game of one cell that only trains: why it failed, if it did, what stands in the journal, and what was said."""
     journal, said = [], []
     run = SimpleNamespace(journal=lambda kind, **fields: journal.append((kind, fields)), show_line=said.append)
-    game = TrainingLoop([], SimpleNamespace(context=SimpleNamespace(run=run), reporter=SimpleNamespace(show_line=said.append)))
+    reporter = SimpleNamespace(show_line=said.append, send=lambda event: None)
+    game = TrainingLoop([], SimpleNamespace(context=SimpleNamespace(run=run), reporter=reporter))
 
     def play_cell(cell, progressed):
         with preserve_process(run, cell.name):

@@ -17,11 +17,12 @@ from harness.config import load_config
 from harness.errors import UserError
 from harness.reporting.trackers import publish as publishing
 from harness.reporting.trackers.series import read_series
-from tests.conftest import SMALL_RECIPE, read_csv_rows, run_cli_in_process
+from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, run_cli_in_process
 
 TRACKERS = ("tensorboard", "wandb", "trackio", "mlflow")
 INSTALLED = [name for name in TRACKERS if importlib.util.find_spec(name) is not None]
-SETTINGS = ("WANDB_MODE", "WANDB_PROJECT", "TRACKIO_DIR", "MLFLOW_TRACKING_URI", "MLFLOW_ALLOW_FILE_STORE")
+SETTINGS = ("WANDB_MODE", "WANDB_PROJECT", "TRACKIO_DIR", "MLFLOW_TRACKING_URI", "MLFLOW_ALLOW_FILE_STORE",
+            "WANDB_ERROR_REPORTING")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +163,20 @@ def test_run_and_report_log_and_numbers_are_as_without(played, played_copy):
         assert (run / name).read_bytes() == (played / "results" / "small" / name).read_bytes()
     record = json.loads((run / "run.json").read_text())
     assert "report_to" not in json.dumps(record["identity"]) and record["config"]["report_to"] == ["tensorboard"]
+
+
+@pytest.mark.skipif("wandb" not in INSTALLED, reason="wandb is not installed")
+def test_wandb_offline_tells_its_maker_nothing(run, tmp_path):
+    """Its measurements of itself, which it sends every few seconds where they are on."""
+    code = (
+        "import pathlib, sys\nfrom harness.reporting.trackers import wandb_log\n"
+        "from harness.reporting.trackers.series import read_series\n"
+        "wandb_log.log_trial(pathlib.Path(sys.argv[2]), 'small', next(iter(read_series(pathlib.Path(sys.argv[1])))), None)\n"
+        "import wandb.env\nassert not wandb.env.error_reporting_enabled()\n"
+    )
+    words = [sys.executable, "-c", code, str(run), str(tmp_path / "trackers")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_tracker_that_fails_stops_nothing_and_is_said_with_what_to_type(run, monkeypatch, played_copy):

@@ -138,7 +138,7 @@ def test_status_of_all_runs_shows_the_others_and_ends_with_one(run, played_copy,
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root / "data"))
         validate_run_folder(root)
 
-    monkeypatch.setattr("harness.commands.inspect.validate_run_folder", refuse)
+    monkeypatch.setattr("harness.store.opening.validate_run_folder", refuse)
     done = run_cli_in_process("status", cwd=played_copy, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert said in done.stderr and "small" in [line.split()[0] for line in done.stdout.splitlines() if line.strip()]

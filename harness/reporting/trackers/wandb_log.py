@@ -32,6 +32,8 @@ def place(folder: Path, run: str) -> str:
 
 
 def log_trial(folder: Path, run: str, trial: TrialSeries, run_id: str | None) -> str:
+    if not is_live():
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its measurements of itself go to its server, offline too
     import wandb  # pyright: ignore
 
     run_id = run_id or uuid.uuid4().hex
