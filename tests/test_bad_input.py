@@ -1,6 +1,7 @@
 """Whatever is typed or given wrong: exit code 1, one line that names the thing and the fix, before training, nothing written."""
 
 import gzip
+import re
 import shlex
 import sys
 import warnings
@@ -378,6 +379,7 @@ MODELS = [
     start("no adapter_model.safetensors", a=lambda p: (adapter()(p), (p / "adapter_model.safetensors").unlink())),
     start("is damaged", a=lambda p: (adapter()(p), cut("adapter_model.safetensors")(p))),
 ]  # fmt: skip
+PROGRESS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ")  # a line of progress begins with its time
 CASES = [*FLAGS, *TOML, *DATA, *OBJECTIVES, *MODELS]
 
 
@@ -408,7 +410,7 @@ def typed(tmp_path, monkeypatch, capsys):
             warnings.simplefilter("ignore")
             with pytest.raises(SystemExit) as end:
                 main()
-        return end.value.code, [x for x in capsys.readouterr().err.splitlines() if not x.startswith("run ")]
+        return end.value.code, [x for x in capsys.readouterr().err.splitlines() if not PROGRESS.match(x)]
 
     return type_
 

@@ -82,7 +82,7 @@ def test_a_phase_more_is_one_class_and_one_entry_in_the_list(toy_run, tmp_path):
         assert "p diagnostics, h spread; · not done: 16 phases" in run_cli_in_process("status", "toy", cwd=folder).stdout
         others = {path: path.read_bytes() for path in run.rglob("manifest.json")}
         done = run_cli_in_process(*again, cwd=folder)
-        assert "plan: 17 phases to do" in done.stdout and "entropy: 1 policies in" in done.stderr
+        assert "plan: 17 phases to do" in done.stdout and "entropy, 1 policies in" in done.stderr
         nats = {p.parents[1].relative_to(run).as_posix(): read_json(p)["nats"] for p in run.rglob("entropy/entropy.json")}
         assert len(nats) == 17 and nats.pop("initial") == pytest.approx(math.log(K)) and max(nats.values()) < math.log(K)
         assert {path: path.read_bytes() for path in others} == others

@@ -127,7 +127,7 @@ def test_a_damaged_small_file_is_set_aside_on_request_and_written_anew_where_its
 
 def test_of_a_cell_with_a_damaged_small_file_alone_everything_is_to_do_on_request(run):
     folders = [f"{CELL}/iteration-{t}/{kind}" for t in (0, 1) for kind in ("train", "probe")]
-    phases = [SimpleNamespace(folder=folder, variant=object()) for folder in folders]
+    phases = [SimpleNamespace(folder=folder, variant=object(), read_later=True) for folder in folders]
     prune(run, "space")
     assert remaining_phases(run, phases) == []
     small_file_path(run, CELL).write_bytes(b"[]")

@@ -1,6 +1,7 @@
 """Continued under other libraries or on another machine a run says so; under other numbers of this program it is refused."""
 
 import json
+import re
 import shutil
 
 import pandas as pd
@@ -33,11 +34,14 @@ def edit(run, below, key, **changes):
 
 
 def state(folder):
-    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Every file but the log, which a refusal is written to as well."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "run.log")
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
 def warnings(done):
-    return [line for line in (done.stdout + done.stderr).splitlines() if "made with other versions" in line]
+    """Without their time."""
+    return re.findall("WARNING made with other versions.*", done.stdout + done.stderr)
 
 
 def test_every_phase_says_what_made_it(run):
