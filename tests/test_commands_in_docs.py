@@ -120,7 +120,12 @@ def test_what_would_play_loads_its_model_data_and_tasks(command, fresh_copy):
     dry(command, fresh_copy, "harness.language.world.World.measure_throughput")
 
 
-@pytest.mark.parametrize("command", [command for command in RUN if command not in PLAYED], ids=str)
+def slow_where_it_takes_long(command: Command):
+    takes_long = command.words[:2] in (["harness", "theory"], ["harness", "merge"]) or "lab-reference" in command.words[2:3]
+    return pytest.param(command, marks=[pytest.mark.slow] if takes_long else [])
+
+
+@pytest.mark.parametrize("command", [slow_where_it_takes_long(c) for c in RUN if c not in PLAYED], ids=str)
 def test_what_does_not_play_runs_as_it_stands(command, copy_with_runs, monkeypatch):
     """make without its recipes' commands."""
     words = command.words

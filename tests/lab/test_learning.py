@@ -5,7 +5,7 @@ import pytest
 from tests.conftest import read_csv_rows, run_cli_in_process
 
 
-@pytest.mark.parametrize("recipe", ["lab", "lab-from-sft"])
+@pytest.mark.parametrize("recipe", ["lab", pytest.param("lab-from-sft", marks=pytest.mark.slow)])
 def test_one_iteration_raises_the_ten_task_mean_and_comes_closer_to_the_data(tmp_path, recipe):
     """By at least three standard errors of the paired difference over topics, from either start, and KL falls both ways."""
     run_cli_in_process("run", "--recipe", recipe, "--objectives", "sft", "--iters", "1", "--name", "sft", cwd=tmp_path)
