@@ -25,6 +25,7 @@ def silence() -> None:
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with contextlib.suppress(ImportError):
         import datasets
+        import datasets.config
 
         datasets.disable_progress_bars()
         datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # of every set that is loaded, a local file too, a server would be told
