@@ -58,6 +58,22 @@ def test_a_run_that_is_kept_enters_with_its_small_files_alone(played, clone):
     assert "reports/mine-reference.pdf" in kept
 
 
+def test_of_a_study_that_ships_the_small_files_alone_are_kept(played, clone):
+    play(played, clone, "reference/study-mu")
+    kept = {line[3:] for line in git(clone, "status", "--porcelain", "--untracked-files=all")}
+    run = {name.removeprefix("results/reference/study-mu/") for name in kept if name.startswith("results/")}
+    assert {"run.json", "scores.csv", "facts/space/seed-0.jsonl.xz", "plots/stability_curves.png"} <= run
+    assert {name.split("/")[0] for name in run} <= {
+        "run.json", "failed.json", "scores.csv", "dynamics.csv", "facts", "objectives", "tables", "plots",
+    }  # fmt: skip
+    assert [name for name in run if name.startswith("plots/")] == ["plots/stability_curves.png"]
+    assert {name.rpartition(".")[2] for name in kept - {f"results/reference/study-mu/{name}" for name in run}} == {
+        "pdf",
+        "csv",
+        "json",
+    }
+
+
 def test_what_is_committed_here_is_ignored_nowhere():
     """So that a rule does not hide what a change of it should show."""
     if not (ROOT / ".git").exists():

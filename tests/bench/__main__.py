@@ -4,7 +4,7 @@ table [ROW ...] [--repeats 3] [--mirror DIR] [--again] [--tiny] measures rows th
 not, a process for each; it may be stopped at any time and goes on behind the last whole round. --mirror: a folder in place of the
 hub with SmolLM2-135M-Instruct and the tasks' data; without one the rows that need it are left out. --tiny: a few items of every
 row, into a temporary folder, to see that it runs. print writes the table into README.md and results/README.md from results/bench,
-and what the lab says from results/study-*. `python -m tests.bench.lab_starts DIR ...` looks at labs that were built.
+and what the lab says from results/reference/. `python -m tests.bench.lab_starts DIR ...` looks at labs that were built.
 """
 
 import argparse

@@ -17,7 +17,7 @@ from harness.reporting.generated_docs import rewrite
 from tests.bench.measure import ROOT
 from tests.bench.speed_table import markdown
 
-STUDIES = ROOT / "results"
+STUDIES = ROOT / "results" / "reference"
 STARTS = {"base": "study-stability", "sft": "study-stability-from-sft"}
 PANELS = {"common": "at the common setting", "own": "each at its tuned setting"}
 README = ROOT / "results" / "README.md"
@@ -47,7 +47,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Study:
-    """The tables of one played study. Folder: `results` unless a test has its own."""
+    """The tables of one played study. Folder: `results/reference` unless a test has its own."""
 
     name: str
     folder: Path
