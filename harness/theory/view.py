@@ -12,7 +12,8 @@ from harness.analysis.frames import Frame, select
 from harness.errors import UserError
 from harness.files import make_folder, write_text
 from harness.reporting.figures import save_figure
-from harness.reporting.figures.style import GREY, Drawing, house_style, iteration_axis, make_drawing, thin_style
+from harness.reporting.figures.methods import looks
+from harness.reporting.figures.style import GREY, Drawing, house_style, iteration_axis, make_drawing
 from harness.reporting.report import write_pdf_and_html
 from harness.reporting.report.blocks import bullets, figure, section, table, text
 from harness.security.escaping import to_csv_text
@@ -77,12 +78,11 @@ def curves(claims: Claims, iteration_rows: Frame) -> Drawing:
     for axis, (setting, panel) in zip(plot.axes, itertools.product(claims.world, claims.panel), strict=True):
         panel_rows = select(iteration_rows, panel=panel.title, world=setting.name)
         labels = list(dict.fromkeys(panel_rows["objective"]))
-        for label in labels:
+        for label, look in looks({label: {"name": label.partition("-")[0]} for label in labels}).items():
             games = select(panel_rows, objective=label)
-            style = thin_style(labels, label)
-            axis.plot(games["iteration"], games["kl"].clip(lower=KL_FLOOR), label=label, **style)
+            axis.plot(games["iteration"], games["kl"].clip(lower=KL_FLOOR), label=label, **look.thin_style())
             reverse_kl = games["kl_player_data"].clip(lower=KL_FLOOR)
-            axis.plot(games["iteration"], reverse_kl, color=style["color"], linewidth=0.7, linestyle=":")
+            axis.plot(games["iteration"], reverse_kl, color=look.colour, linewidth=0.7, linestyle=":")
             predicted = games.dropna(subset="predicted_kl")
             predicted_kl = predicted["predicted_kl"].astype(float).clip(lower=KL_FLOOR)
             axis.plot(predicted["iteration"], predicted_kl, "o", markersize=6.5, fillstyle="none", color=GREY, linewidth=0)

@@ -14,6 +14,7 @@ from harness.analysis.stats import Uncertainty, interval, sum_uncertainties
 from harness.errors import UserError
 from harness.loop.suite import SuiteTask, load_suite
 from harness.reporting.card import score_lines as card_scores
+from harness.reporting.figures.methods import looks
 from harness.reporting.figures.scores import task_curves
 from harness.reporting.figures.style import house_style
 from harness.reporting.report.content import content
@@ -157,7 +158,7 @@ def test_a_number_outside_its_range_puts_the_row_beside_the_mean_for_all_players
     means = leaderboard(facts).set_index(["objective", "iteration"])["mean"]
     assert means["space", 0] == 0.5 and means["spin", 1] == 0.5
     with house_style():
-        drawing = task_curves(leaderboard(facts), ["space", "spin"], facts.suite["task"], 2, facts.scales)
+        drawing = task_curves(leaderboard(facts), looks(facts.record["variants"]), facts.suite["task"], 2, facts.scales)
     (line, *_) = drawing.axes[1].get_lines()
     assert line.get_ydata().tolist() == [20, 15, 18], "in its own unit, and no chance level before it"
 
@@ -165,7 +166,7 @@ def test_a_number_outside_its_range_puts_the_row_beside_the_mean_for_all_players
 def test_the_lowest_curve_of_every_column_has_the_iterations_below_it(run):
     facts = RunResults(run)
     with house_style():
-        drawing = task_curves(leaderboard(facts), ["space", "spin"], facts.suite["task"][:1] * 7, 2, facts.scales)
+        drawing = task_curves(leaderboard(facts), looks(facts.record["variants"]), facts.suite["task"][:1] * 7, 2, facts.scales)
     named = [axis.xaxis.get_tick_params()["labelbottom"] for axis in drawing.axes[:7]]
     assert named == [False] * 2 + [True] * 5
 

@@ -1,11 +1,8 @@
-"""The style of every figure: type, colours, axes. A variant has the same colour, marker and line in all of them.
-
-The colours (Okabe and Ito) are distinct for colour-blind readers and, with markers and lines, in grey print.
-"""
+"""The style of every figure: type, axes, canvas. How a variant looks is said in `methods.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,9 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-LINE_STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), ":")
 GREY = "#767676"
 MAX_TICKS = 25
 WIDTH_INCHES = 7.0  # the text width of the report
@@ -85,30 +79,22 @@ class Drawing:
         return positions
 
 
-def make_drawing(rows: int, columns: int, height: float, **options: Any) -> Drawing:
+def make_canvas(width: float, height: float) -> Figure:
+    """An empty figure, inches."""
     library()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def make_drawing(rows: int, columns: int, height: float, **options: Any) -> Drawing:
+    figure = make_canvas(WIDTH_INCHES, height)
     grid = {"height_ratios": options.pop("height_ratios")} if "height_ratios" in options else None
     axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=grid, **options)
     return Drawing(figure, list(axes.flat))
-
-
-def line_style(labels: Sequence[str], label: str) -> dict[str, Any]:
-    """Colour, marker and line of a variant, the same in every figure of a run."""
-    index = labels.index(label)
-    return {
-        "color": COLOURS[index % len(COLOURS)],
-        "marker": MARKERS[index % len(MARKERS)],
-        "linestyle": LINE_STYLES[(index + index // len(COLOURS)) % len(LINE_STYLES)],
-    }
-
-
-def thin_style(labels: Sequence[str], label: str) -> dict[str, Any]:
-    return {**line_style(labels, label), "markersize": 2.8, "linewidth": 1.1}
 
 
 def iteration_ticks(axis: Axes, iterations: int, first: str) -> None:

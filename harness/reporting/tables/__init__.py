@@ -27,5 +27,5 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
         write_text(root / name, to_csv_text(table))
     write_text(root / "tables/leaderboard.md", as_markdown(results, tables.leaderboard))
     write_text(root / "tables/leaderboard.tex", as_latex(results, tables.leaderboard))
-    drawn = figures.write_figures(results, tables.leaderboard, tables.drift, results.panels, root / "plots", everything)
+    drawn = figures.write_figures(results, tables, root / "plots", everything)
     return [*(root / name for name in (*files, "tables/leaderboard.md", "tables/leaderboard.tex")), *drawn]

@@ -26,8 +26,9 @@ def summary_section(tables: Tables) -> Block:
     failed = tables.results.failed_trials.items()
     failures = [f"Failed, missing below: {display_text(trial)}: {display_text(error)}" for trial, error in failed]
     caption = (
-        f"Mean over the tasks against iteration; dashed: the initial policy. {items_note(tables.results, display_text)}. "
-        "Numbers: leaderboard.csv, their origin: scores.csv."
+        f"a: mean over the tasks, one method to a panel; {items_note(tables.results, display_text)}. b: difference at the last "
+        "iteration, paired over the same items and seeds; p after Holm's correction for all pairs. c: change of every task from "
+        "initial policy to the last iteration. Numbers: leaderboard.csv, comparisons.csv, collapse.csv; their origin: scores.csv."
     )
     question = tables.results.study.get("question")
     return section(

@@ -1,0 +1,86 @@
+"""How a variant looks in every figure: its method's colour and name; variants of one method differ by line and lightness."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from objectives._colours import COLOURS, OTHERS
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2)))
+MAX_NAME_CHARS = 14  # of the part of an objective's title before the colon, to stand as its name
+LIGHTER = 0.22  # share of white that every further variant of a method is mixed with
+
+
+@dataclass(frozen=True)
+class Look:
+    """method: name of the objective; name: of the variant, in figures; rank: 0 for the first variant of its method."""
+
+    method: str
+    method_name: str
+    name: str
+    colour: str
+    marker: str
+    line: Any
+    rank: int
+
+    def style(self) -> dict[str, Any]:
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.line}
+
+    def thin_style(self) -> dict[str, Any]:
+        return {**self.style(), "markersize": 2.8, "linewidth": 1.1}
+
+
+def looks(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Look]:
+    """Of every variant of a run's record, by its label. Several objectives that have no colour of their own share the others."""
+    methods: dict[str, int] = {}  # method -> number of variants so far
+    others = [name for name in dict.fromkeys(str(entry["name"]) for entry in variants.values()) if name not in COLOURS]
+    found = {}
+    for label, entry in variants.items():
+        method = str(entry["name"])
+        rank = methods.get(method, 0)
+        methods[method] = rank + 1
+        place = list(methods).index(method)
+        colour = COLOURS.get(method) or OTHERS[others.index(method) % len(OTHERS)]
+        found[label] = Look(
+            method, method_name(entry), variant_name(label, entry), lighten(colour, min(rank * LIGHTER, 0.5)),
+            MARKERS[place % len(MARKERS)], LINES[rank % len(LINES)], rank,
+        )  # fmt: skip
+    return found
+
+
+def method_name(entry: Mapping[str, Any]) -> str:
+    """What a paper calls the method: its title up to the colon where that is short, else its file's name, in capitals if it is
+    an abbreviation."""
+    short, colon, _ = str(entry.get("title", "")).partition(":")
+    name = str(entry["name"])
+    if short and len(short) <= MAX_NAME_CHARS and (colon or " " not in short):
+        return short
+    return name.upper() if name.isalpha() and len(name) <= 4 else name
+
+
+def variant_name(label: str, entry: Mapping[str, Any]) -> str:
+    """The label that the user chose; else the method's name and the settings: "S-SimPO, lr 0.0001" for ssimpo-lr0.0001."""
+    folder, name = str(entry.get("folder", label)), str(entry["name"])
+    if label != folder or not folder.startswith(name):
+        return label
+    settings = [re.sub(r"^([A-Za-z_.]+?)(-?[\d.].*)$", r"\1 \2", part) for part in folder[len(name) :].split("-") if part]
+    return ", ".join([method_name(entry), *settings])
+
+
+def baseline(variants: Mapping[str, Mapping[str, Any]], labels: list[str]) -> str | None:
+    """The first of the labels whose objective needs nothing but the real responses: supervised fine-tuning, or None."""
+    for label in labels:
+        needs = variants[label].get("needs") or []
+        if needs and not any(part.get("reference") or part.get("synthetic") or part.get("proto") for part in needs):
+            return label
+    return None
+
+
+def lighten(colour: str, share: float) -> str:
+    """Mixed with so much white, 0 to 1."""
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(part + (255 - part) * share):02x}" for part in parts)

@@ -1,0 +1,82 @@
+"""Part a: the mean over tasks against iteration, one set of axes per method, the baseline in grey behind every other one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.records import INITIAL
+from harness.reporting.figures.scores import draw_band, draw_seeds, mean_tooltip
+from harness.reporting.figures.stability.numbers import StabilityNumbers
+from harness.reporting.figures.style import GREY, Drawing, iteration_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLLAPSE_COLOUR = "#b00020"
+BASELINE_GREY = "#8c8c8c"
+MIN_INCHES_IN_A_LINE = 1.15  # for "last 51.6 · fall 0.5"
+
+
+def draw_curves(plot: Drawing, axes: Sequence[Axes], numbers: StabilityNumbers, inches: float) -> None:
+    """One method on each of the axes, which share their y axis. inches: from one of the axes to the next."""
+    is_narrow = inches / (numbers.iterations + 1) < 0.28
+    between = " · " if inches > MIN_INCHES_IN_A_LINE else "\n"
+    for axis, (method, labels) in zip(axes, numbers.methods().items(), strict=False):
+        look = numbers.looks[labels[0]]
+        _draw_initial(axis, numbers)
+        if numbers.baseline is not None and numbers.looks[numbers.baseline].method != method:
+            rows = numbers.curve(numbers.baseline)
+            axis.plot(rows["iteration"], 100 * rows["mean"], color=BASELINE_GREY, linewidth=1.2, zorder=2)
+        for label in labels:
+            _draw_variant(plot, axis, numbers, label)
+        collapsed = max((n for label in labels for n in numbers.collapsed_seeds(label).values()), default=0)
+        _write_head(axis, numbers, labels[0], collapsed, between)
+        if len(labels) > 1:
+            axis.legend(loc="lower right", fontsize=5.5, handlelength=2, labelspacing=0.15, borderpad=0.1, handletextpad=0.4)
+        iteration_axis(axis, numbers.iterations, "start")
+        axis.tick_params(labelsize=6.5)
+        axis.get_xticklabels()[0].set_horizontalalignment("right" if is_narrow else "center")  # not over the 0 beside it
+        axis.set_title(look.method_name, color=look.colour, fontsize=8.5, pad=11 if between != "\n" else 19)
+
+
+def _draw_initial(axis: Axes, numbers: StabilityNumbers) -> None:
+    if len(numbers.initial):
+        axis.axhline(100 * numbers.initial["mean"].iloc[0], color=GREY, linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=1)
+
+
+def _draw_variant(plot: Drawing, axis: Axes, numbers: StabilityNumbers, label: str) -> None:
+    look, rows = numbers.looks[label], numbers.curve(label)
+    trained = rows[rows["objective"] != INITIAL]
+    if trained.empty:
+        return
+    several = numbers.seeds(label) > 1
+    if look.rank == 0:
+        if several:
+            draw_seeds(axis, numbers.unit_scores, label, look, len(numbers.tasks))
+        draw_band(axis, rows, look)
+    bars = None if several else 100 * rows["item_stderr"]
+    axis.errorbar(
+        rows["iteration"], 100 * rows["mean"], yerr=bars, capsize=1.5, elinewidth=0.7, linewidth=1.8 if look.rank == 0 else 1.2,
+        color=look.colour, linestyle=look.line, label=look.name, zorder=4,
+    )  # fmt: skip
+    for t, seeds in numbers.collapsed_seeds(label).items():
+        at = rows[rows["iteration"] == t]
+        if len(at):
+            axis.plot([t], 100 * at["mean"], marker="X", markersize=5.5, color=COLLAPSE_COLOUR, linestyle="", zorder=5)
+            plot.add_tooltip(axis, t, 100 * float(at["mean"].iloc[0]), f"{look.name}, iteration {t}: collapse of {seeds} seed(s)")
+    for row in rows.to_dict("records"):
+        plot.add_tooltip(axis, row["iteration"], 100 * row["mean"], mean_tooltip(row, look.name))
+
+
+def _write_head(axis: Axes, numbers: StabilityNumbers, label: str, collapsed: int, between: str) -> None:
+    """The first variant's last mean and worst fall, and how many of its seeds collapsed, above the curves."""
+    if numbers.last_mean(label) < 0:
+        return
+    fall = numbers.worst_fall(label)
+    text = f"last {100 * numbers.last_mean(label):.1f}" + ("" if fall is None else f"{between}fall {100 * fall:.1f}")
+    axis.text(0, 1.03, text, transform=axis.transAxes, fontsize=6.3, color="#444444", va="bottom")
+    if collapsed:
+        seeds = numbers.seeds(label)
+        said = "collapse" if seeds == 1 else f"collapse\n{collapsed} of {seeds} seeds"
+        axis.text(0.98, 0.04, said, transform=axis.transAxes, fontsize=6.3, color=COLLAPSE_COLOUR, ha="right", va="bottom")

@@ -1,0 +1,99 @@
+"""A method's colour and name: the same everywhere, readable on white, told apart in grey print and by deuteranopes."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.discovery.variants import list_objectives
+from harness.reporting.figures.methods import baseline, looks
+from objectives._colours import COLOURS, OTHERS
+
+# Machado, Oliveira and Fernandes 2009, table 1: deuteranopia, severity 1, on linear RGB.
+DEUTERANOPIA = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]])
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])  # sRGB, D65
+
+
+def linear(colour):
+    parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    """CIELAB (L*, a*, b*) of linear RGB."""
+    ratio = XYZ @ rgb / XYZ.sum(axis=1)
+    f = np.where(ratio > 0.008856, np.cbrt(ratio), 7.787 * ratio + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def contrast_on_white(colour):
+    """WCAG 2: (1 + 0.05) / (Y + 0.05)."""
+    return 1.05 / (XYZ[1] @ linear(colour) + 0.05)
+
+
+def test_the_conversions_are_those_of_known_colours():
+    assert lab(linear("#ffffff")) == pytest.approx([100, 0, 0], abs=0.05)
+    assert lab(linear("#ff0000")) == pytest.approx([53.24, 80.09, 67.20], abs=0.1)
+    assert contrast_on_white("#000000") == pytest.approx(21) and contrast_on_white("#767676") == pytest.approx(4.54, abs=0.01)
+    grey = linear("#808080")
+    assert DEUTERANOPIA @ grey == pytest.approx(grey, abs=1e-4), "greys stay what they are"
+
+
+@pytest.mark.parametrize("colour", [*COLOURS.values(), *OTHERS])
+def test_every_colour_stands_out_from_white(colour):
+    assert contrast_on_white(colour) >= 3
+
+
+@pytest.mark.parametrize(("a", "b"), list(itertools.combinations(sorted(COLOURS), 2)))
+def test_methods_are_told_apart_in_grey_and_without_green(a, b):
+    grey = abs(lab(linear(COLOURS[a]))[0] - lab(linear(COLOURS[b]))[0])
+    seen = [lab(np.clip(DEUTERANOPIA @ linear(COLOURS[name]), 0, 1)) for name in (a, b)]
+    assert grey >= 7 and np.linalg.norm(seen[0] - seen[1]) >= 15
+
+
+def test_every_method_that_ships_has_a_colour_and_a_name_of_its_own():
+    titles = {path.stem: path for path in map(Path, list_objectives())}
+    assert titles.keys() == COLOURS.keys()
+
+
+def entry(name, title="", **more):
+    return {"name": name, "title": title, "folder": name, **more}
+
+
+def test_a_colour_belongs_to_the_method_whatever_else_is_run():
+    alone, among = looks({"spin": entry("spin")}), looks({n: entry(n) for n in ("sft", "mine", "spin", "other")})
+    assert alone["spin"].colour == among["spin"].colour == COLOURS["spin"]
+    assert [among["mine"].colour, among["other"].colour] == list(OTHERS[:2])
+
+
+def test_variants_of_a_method_differ_by_line_and_lightness_not_by_hue():
+    labels = ["spin", "spin-beta0.5", "spin-beta5.0"]
+    first, *others = (looks({label: entry("spin", folder=label) for label in labels})[label] for label in labels)
+    for other in others:
+        assert other.line != first.line and other.marker == first.marker
+        share = [(255 - int(other.colour[i : i + 2], 16)) / (255 - int(first.colour[i : i + 2], 16)) for i in (1, 3, 5)]
+        assert share == pytest.approx([share[1]] * 3, abs=0.02) and share[1] < 1, "the same colour mixed with white"
+
+
+@pytest.mark.parametrize(
+    ("label", "variant", "name"),
+    [
+        ("ssimpo", entry("ssimpo", "S-SimPO: self-play with simple preference optimisation"), "S-SimPO"),
+        ("sft", entry("sft", "Supervised fine-tuning"), "SFT"),
+        ("mine", entry("mine", "Mine"), "Mine"),
+        ("margins", entry("margins", "A loss of margins"), "margins"),
+        ("ssimpo-lr0.0001", entry("ssimpo", "S-SimPO: x", folder="ssimpo-lr0.0001"), "S-SimPO, lr 0.0001"),
+        ("space-mu3-samples1", entry("space", "SPACE: x", folder="space-mu3-samples1"), "SPACE, mu 3, samples 1"),
+        ("spin-examples300", entry("spin", "SPIN: x", folder="spin-examples300"), "SPIN, examples 300"),
+        ("Ours, 2", entry("spin", "SPIN: x", folder="spin-beta0.5"), "Ours, 2"),
+    ],
+)
+def test_names_are_those_of_papers_or_what_the_user_chose(label, variant, name):
+    assert looks({label: variant})[label].name == name
+
+
+def test_the_baseline_needs_nothing_but_the_real_responses():
+    none = {"reference": False, "synthetic": 0, "proto": 0, "history": 0}
+    variants = {"spin": entry("spin", needs=[{**none, "reference": True, "synthetic": 1}]), "sft": entry("sft", needs=[none])}
+    assert baseline(variants, ["spin", "sft"]) == "sft" and baseline(variants, ["spin"]) is None
