@@ -97,14 +97,15 @@ def make_drawing(rows: int, columns: int, height: float, **options: Any) -> Draw
     return Drawing(figure, list(axes.flat))
 
 
-def iteration_ticks(axis: Axes, iterations: int, first: str) -> None:
+def iteration_ticks(axis: Axes, iterations: int, first: str, at_most: int = MAX_TICKS) -> None:
     """Ticks for the initial policy and for every iteration, or for as many as can be read."""
-    shown = range(0, iterations, -(-iterations // MAX_TICKS))
+    step = -(-iterations // max(1, at_most))
+    shown = range(0 if step == 1 else step, iterations, step)  # no 0 so near to the first that it would cover it
     axis.set_xticks([-1, *shown], [first, *map(str, shown)])
 
 
-def iteration_axis(axis: Axes, iterations: int, first: str = "initial") -> None:
-    iteration_ticks(axis, iterations, first)
+def iteration_axis(axis: Axes, iterations: int, first: str = "initial", at_most: int = MAX_TICKS) -> None:
+    iteration_ticks(axis, iterations, first, at_most)
     axis.set_xlim(-1.25, iterations - 0.75)
 
 

@@ -25,6 +25,7 @@ def stability_figure(numbers: StabilityNumbers, width: float = WIDTHS_INCHES[0])
     methods, compared = len(numbers.methods()), len(differences(numbers))
     columns = max(1, min(methods, int(width / MIN_AXES_INCHES)))
     rows = math.ceil(methods / columns)
+    columns = math.ceil(methods / rows)  # as many in the last row as in the others, or nearly
     upper = ROW_INCHES * rows + HEAD_INCHES
     forest, change = 0.8 + LINE_INCHES * compared, 0.95 + LINE_INCHES * methods
     side_by_side = width >= MIN_WIDTH_SIDE_BY_SIDE
@@ -62,7 +63,7 @@ def curves_note(numbers: StabilityNumbers) -> str:
     parts = ["bars: s.e. over items, one seed" if seeds == 1 else f"thin: {seeds} seeds"]
     parts += ["band: 95 %, items and seeds"] if seeds >= MIN_SEEDS_FOR_INTERVAL else []
     parts += [f"grey: {numbers.looks[numbers.baseline].name}"] if numbers.baseline else []
-    parts += ["dotted: start", *(["✕: collapse"] if numbers.has_collapse else [])]
+    parts += ["dotted: start", *(["✕: collapse, of so many seeds"] if numbers.has_collapse else [])]
     parts += ["fall: a seed's largest"] if numbers.iterations > 1 else []
     return "; ".join(parts)
 

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 COLLAPSE_COLOUR = "#b00020"
 BASELINE_GREY = "#8c8c8c"
-MIN_INCHES_IN_A_LINE = 1.15  # for "last 51.6 · fall 0.5"
+MIN_INCHES_IN_A_LINE = 1.6  # for "last 51.6 · fall 0.5  ✕ 4/5"
+INCHES_PER_TICK = 0.2
 
 
 def draw_curves(plot: Drawing, axes: Sequence[Axes], numbers: StabilityNumbers, inches: float) -> None:
     """One method on each of the axes, which share their y axis. inches: from one of the axes to the next."""
-    is_narrow = inches / (numbers.iterations + 1) < 0.28
+    is_narrow = INCHES_PER_TICK * numbers.iterations < inches < 0.28 * (numbers.iterations + 1)
     between = " · " if inches > MIN_INCHES_IN_A_LINE else "\n"
     for axis, (method, labels) in zip(axes, numbers.methods().items(), strict=False):
         look = numbers.looks[labels[0]]
@@ -33,11 +34,11 @@ def draw_curves(plot: Drawing, axes: Sequence[Axes], numbers: StabilityNumbers, 
         collapsed = max((n for label in labels for n in numbers.collapsed_seeds(label).values()), default=0)
         _write_head(axis, numbers, labels[0], collapsed, between)
         if len(labels) > 1:
-            axis.legend(loc="lower right", fontsize=5.5, handlelength=2, labelspacing=0.15, borderpad=0.1, handletextpad=0.4)
-        iteration_axis(axis, numbers.iterations, "start")
+            axis.legend(loc="best", fontsize=5.5, handlelength=2, labelspacing=0.15, borderpad=0.1, handletextpad=0.4)
+        iteration_axis(axis, numbers.iterations, "start", at_most=int(inches / INCHES_PER_TICK))
         axis.tick_params(labelsize=6.5)
         axis.get_xticklabels()[0].set_horizontalalignment("right" if is_narrow else "center")  # not over the 0 beside it
-        axis.set_title(look.method_name, color=look.colour, fontsize=8.5, pad=11 if between != "\n" else 19)
+        axis.set_title(look.method_name, color=look.colour, fontsize=8.5, pad=11 if between != "\n" else 22)
 
 
 def _draw_initial(axis: Axes, numbers: StabilityNumbers) -> None:
@@ -78,5 +79,7 @@ def _write_head(axis: Axes, numbers: StabilityNumbers, label: str, collapsed: in
     axis.text(0, 1.03, text, transform=axis.transAxes, fontsize=6.3, color="#444444", va="bottom")
     if collapsed:
         seeds = numbers.seeds(label)
-        said = "collapse" if seeds == 1 else f"collapse\n{collapsed} of {seeds} seeds"
-        axis.text(0.98, 0.04, said, transform=axis.transAxes, fontsize=6.3, color=COLLAPSE_COLOUR, ha="right", va="bottom")
+        said = "✕" if seeds == 1 else f"✕ {collapsed}/{seeds}"
+        axis.text(
+            1, 1.03, said, transform=axis.transAxes, fontsize=7, color=COLLAPSE_COLOUR, ha="right", va="bottom", fontweight="bold"
+        )
