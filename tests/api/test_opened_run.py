@@ -106,7 +106,7 @@ def test_the_figure_is_the_leaderboards_curves_on_axes_to_restyle(opened, tmp_pa
     lines = {line.get_label(): line for line in ax.get_lines()} | {c.get_label(): c.lines[0] for c in ax.containers}
     for objective in opened.objectives:
         rows = select(opened.leaderboard, objective=["initial", objective])
-        np.testing.assert_allclose(lines[objective].get_ydata().astype(float), 100 * rows["mean"].astype(float))
+        np.testing.assert_allclose(lines[objective.upper()].get_ydata().astype(float), 100 * rows["mean"].astype(float))
     ax.set_title("Mine")
     ax.figure.savefig(tmp_path / "mine.svg")
     assert (tmp_path / "mine.svg").stat().st_size > 5000

@@ -195,7 +195,7 @@ def test_everything_is_printed_in_words_and_none_of_it_as_percent(run):
     shown = json.dumps([by_title[title] for title in results])
     assert not [wrong for wrong in ("1800", "3000", "1200", "nan") if wrong in shown]
     points = json.loads((run / "plots/tasks.points.json").read_text())
-    assert any("Pages, spin, iteration 1: 30 word_perplexity" in point["text"] for point in points)
+    assert any("Pages, SPIN, iteration 1: 30 word_perplexity" in point["text"] for point in points)
     assert read_csv_rows(run / "tables/beside.csv")
     assert "| lab\\_continuation | 0 | word\\_perplexity | 30 ± 2 | 6 |" in card_scores(RunResults(run), "spin", 0, 1)
 

@@ -59,7 +59,7 @@ def _draw_variant(plot: Drawing, axis: Axes, numbers: StabilityNumbers, label: s
     bars = None if several else 100 * rows["item_stderr"]
     axis.errorbar(
         rows["iteration"], 100 * rows["mean"], yerr=bars, capsize=1.5, elinewidth=0.7, linewidth=1.8 if look.rank == 0 else 1.2,
-        color=look.colour, linestyle=look.line, label=look.name, zorder=4,
+        color=look.colour, linestyle=look.line, label=look.name, zorder=4, marker="o", markersize=2,
     )  # fmt: skip
     for t, seeds in numbers.collapsed_seeds(label).items():
         at = rows[rows["iteration"] == t]
