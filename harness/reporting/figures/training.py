@@ -83,9 +83,9 @@ def drift_curves(drift: Frame, shown: Mapping[str, Look], iterations: int) -> Dr
     names += sorted(set(shown_rows["name"]) - set(names))
     if not names:
         return None
-    columns = min(5, len(names))
+    columns = min(4, len(names))  # wide enough for the longest title
     rows = math.ceil(len(names) / columns)
-    plot = make_drawing(rows, columns, 1.6 * rows + 0.45, sharex=True)
+    plot = make_drawing(rows, columns, 1.4 * rows + 0.45, sharex=True)
     for axis, name in zip(plot.axes, names, strict=False):
         measured = select(shown_rows, name=name)
         title = MEASUREMENT_LABELS.get(name, name)

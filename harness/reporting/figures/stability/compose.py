@@ -63,7 +63,8 @@ def curves_note(numbers: StabilityNumbers) -> str:
     parts = ["bars: s.e. over items, one seed" if seeds == 1 else f"thin: {seeds} seeds"]
     parts += ["band: 95 %, items and seeds"] if seeds >= MIN_SEEDS_FOR_INTERVAL else []
     parts += [f"grey: {numbers.looks[numbers.baseline].name}"] if numbers.baseline else []
-    parts += ["dotted: start", *(["✕: collapse, of so many seeds"] if numbers.has_collapse else [])]
+    parts += ["dotted: start"]
+    parts += ["✕: collapse, of so many seeds" if seeds > 1 else "✕: collapse"] if numbers.has_collapse else []
     parts += ["fall: a seed's largest"] if numbers.iterations > 1 else []
     return "; ".join(parts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.records import INITIAL
 from harness.reporting.figures.scores import draw_band, draw_seeds, mean_tooltip
@@ -77,9 +77,6 @@ def _write_head(axis: Axes, numbers: StabilityNumbers, label: str, collapsed: in
     fall = numbers.worst_fall(label)
     text = f"last {100 * numbers.last_mean(label):.1f}" + ("" if fall is None else f"{between}fall {100 * fall:.1f}")
     axis.text(0, 1.03, text, transform=axis.transAxes, fontsize=6.3, color="#444444", va="bottom")
-    if collapsed:
-        seeds = numbers.seeds(label)
-        said = "✕" if seeds == 1 else f"✕ {collapsed}/{seeds}"
-        axis.text(
-            1, 1.03, said, transform=axis.transAxes, fontsize=7, color=COLLAPSE_COLOUR, ha="right", va="bottom", fontweight="bold"
-        )
+    if collapsed and (seeds := numbers.seeds(label)) > 1:
+        font: Any = {"fontsize": 7, "color": COLLAPSE_COLOUR, "fontweight": "bold", "ha": "right", "va": "bottom"}
+        axis.text(1, 1.03, f"✕ {collapsed}/{seeds}", transform=axis.transAxes, **font)
