@@ -27,6 +27,7 @@ from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 STABILITY_COLUMNS = ["objective", "seed", "iterations", "name", "value", "low", "high", "over", "seeds", "unit", "source"]
 DRIFT_COLUMNS = ["objective", "iteration", "name", "value", "low", "high", "stderr", "seeds", "n", "unit", "source"]
 NON_NEGATIVE = ("drop", "largest_fall", "falls", "area_lost", "churn")
+SIGNED = ("reward_margin",)  # of the measurements; all others are 0 or more
 UNITS = {"best_iteration": "iteration", "falls": "iterations", "churn": "share of items"}
 
 
@@ -149,6 +150,8 @@ def drift_table(results: RunResults) -> Frame:
     for (objective, iteration, name), group in measurements.groupby(["objective", "iteration", "name"], sort=False):
         values, first = group["value"].to_numpy(dtype=float), group.iloc[0]
         low, high = stats.interval_of_mean(values) or (None, None)
+        if low is not None and name not in SIGNED and values.mean() >= 0:  # cutting off impossible values keeps its coverage
+            low = max(low, 0.0)
         is_single = len(group) == 1
         stderr = float(first["stderr"]) if is_single and not pd.isna(first["stderr"]) else None
         source = first["source"] if is_single else "dynamics.csv"
