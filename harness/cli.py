@@ -276,6 +276,7 @@ def _raising_library(error: SystemExit) -> str:
 def main() -> Any:
     """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones starve a busy machine
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would read the metadata of every installed package for them
     threads, exit_code = nondaemon_threads(), 1
     try:
         with TERMINATION.handled():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Collection, Sequence
-from typing import Any
-
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from harness.security.console import SafeConsole
 from harness.security.redact import redact
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 console = SafeConsole()
 
@@ -49,6 +50,8 @@ def print_note(text: str) -> None:
 
 def make_table(title: str, columns: Sequence[str], right: Collection[str] = ()) -> Table:
     """An empty table without lines; the columns `right` are aligned to the right."""
+    from rich.table import Table  # a mistake in the request is told without it
+
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")

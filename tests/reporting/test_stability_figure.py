@@ -1,5 +1,6 @@
 """The stability figure shows what the tables say, at every width, without text that is cut or covers other text."""
 
+import dataclasses
 import itertools
 
 import pandas as pd
@@ -105,6 +106,19 @@ def test_changes_are_last_minus_initial_task_by_task(shipped):
     assert points.mean(axis=0).tolist() == sorted(points.mean(axis=0).tolist(), reverse=True)
 
 
+def test_a_method_without_a_finished_iteration_takes_no_room_and_before_the_first_there_is_the_start(shipped):
+    board = shipped.leaderboard
+    for kept, titles in ((["initial", "sft"], ["SFT"]), (["initial"], ["SFT", "SPACE", "SPIN"])):
+        numbers = StabilityNumbers(**{**vars(shipped), "leaderboard": select(board, objective=kept), "comparisons": None})
+        with house_style():
+            axes = stability_figure(numbers).axes
+        assert [axis.get_title(loc="left") for axis in axes if axis.get_visible()] == titles
+    lone = StabilityNumbers(**{**vars(shipped), "leaderboard": select(board, objective="initial"), "comparisons": None, "looks": {
+        label: dataclasses.replace(look, method="one") for label, look in shipped.looks.items()}})  # fmt: skip
+    with house_style():
+        assert stability_figure(lone).axes[0].get_legend() is None
+
+
 def test_while_a_run_goes_on_there_are_the_curves_alone(shipped):
     numbers = StabilityNumbers(**{**vars(shipped), "comparisons": None, "collapse": None})
     with house_style():
@@ -132,11 +146,12 @@ def texts(figure):
 
 
 MANY = {name if n == 0 else f"{name}-beta{n}": name for n in range(4) for name in ("sft", "space", "spin", "mine")}
+LONG = {"sft": "sft", **{f"{letter * 12} {letter * 40} and {letter * 8}": letter * 30 for letter in "abc"}}
 SHIPPED_SIX = {name: name for name in ("sft", "space", "spin", "tspin", "sipo", "ssimpo")}
 
 
 @pytest.mark.parametrize("width", WIDTHS_INCHES)
-@pytest.mark.parametrize(("variants", "iterations"), [(SHIPPED_SIX, 5), (MANY, 40), ({"sft": "sft"}, 1)])
+@pytest.mark.parametrize(("variants", "iterations"), [(SHIPPED_SIX, 5), (MANY, 40), ({"sft": "sft"}, 1), (LONG, 5)])
 def test_no_text_leaves_the_figure_or_covers_another_and_ticks_are_whole_numbers(variants, iterations, width):
     with house_style():
         figure = stability_figure(invented(variants, iterations), width).figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -95,6 +96,11 @@ def make_drawing(rows: int, columns: int, height: float, **options: Any) -> Draw
     grid = {"height_ratios": options.pop("height_ratios")} if "height_ratios" in options else None
     axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=grid, **options)
     return Drawing(figure, list(axes.flat))
+
+
+def short_name(text: str, chars: int = 22, lines: int = 1) -> str:
+    """A name in so many lines of so many characters; what is longer ends in "…", since it would leave no room to draw."""
+    return "\n".join(textwrap.wrap(text, max(chars, 5), max_lines=lines, placeholder="…"))
 
 
 def iteration_ticks(axis: Axes, iterations: int, first: str, at_most: int = MAX_TICKS) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.analysis.frames import select
 from harness.reporting.figures.stability.numbers import StabilityNumbers
-from harness.reporting.figures.style import Drawing
+from harness.reporting.figures.style import Drawing, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,8 @@ def changes(numbers: StabilityNumbers) -> tuple[list[str], list[str], np.ndarray
     return labels, [str(numbers.tasks[column]["label"]) for column in order], points[:, list(order)]
 
 
-def draw_changes(plot: Drawing, axis: Axes, numbers: StabilityNumbers) -> None:
+def draw_changes(plot: Drawing, axis: Axes, numbers: StabilityNumbers, chars: int) -> None:
+    """chars: of a line of a name beside the axis."""
     labels, tasks, points = changes(numbers)
     bound = max(1.0, float(np.nanmax(np.abs(points)))) if points.size else 1.0
     axis.imshow(points, cmap="RdBu", vmin=-bound, vmax=bound, aspect="auto")
@@ -40,8 +41,8 @@ def draw_changes(plot: Drawing, axis: Axes, numbers: StabilityNumbers) -> None:
                 text = f"{value:+.0f}".replace("-", "−") if abs(value) >= 0.5 else "0"
                 ink = "white" if abs(value) > 0.6 * bound else "#222222"
                 axis.text(x, y, text, ha="center", va="center", fontsize=6, color=ink)
-    axis.set_yticks(range(len(labels)), [numbers.looks[label].name for label in labels], fontsize=7)
-    axis.set_xticks(range(len(tasks)), tasks, fontsize=6.5, rotation=40, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(len(labels)), [short_name(numbers.looks[label].name, chars, lines=2) for label in labels], fontsize=7)
+    axis.set_xticks(range(len(tasks)), map(short_name, tasks), fontsize=6.5, rotation=40, ha="right", rotation_mode="anchor")
     axis.tick_params(length=0)
     axis.grid(visible=False)
     for side in axis.spines.values():

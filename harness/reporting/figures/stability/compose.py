@@ -11,11 +11,11 @@ from harness.reporting.figures.stability.changes import draw_changes
 from harness.reporting.figures.stability.curves import draw_curves
 from harness.reporting.figures.stability.forest import differences, draw_forest
 from harness.reporting.figures.stability.numbers import StabilityNumbers
-from harness.reporting.figures.style import Drawing, make_canvas
+from harness.reporting.figures.style import Drawing, make_canvas, short_name
 
 WIDTHS_INCHES = (7.0, 5.5, 3.25)  # of a page, of a paper's text, of one of two columns
 MIN_AXES_INCHES = 1.08
-ROW_INCHES, HEAD_INCHES, LINE_INCHES = 1.75, 0.35, 0.19
+ROW_INCHES, HEAD_INCHES, LINE_INCHES, TWO_LINES_INCHES = 1.75, 0.35, 0.19, 0.27
 MIN_WIDTH_SIDE_BY_SIDE = 5.0
 CHARS_PER_INCH = 19
 
@@ -27,8 +27,12 @@ def stability_figure(numbers: StabilityNumbers, width: float = WIDTHS_INCHES[0])
     rows = math.ceil(methods / columns)
     columns = math.ceil(methods / rows)  # as many in the last row as in the others, or nearly
     upper = ROW_INCHES * rows + HEAD_INCHES
-    forest, change = 0.8 + LINE_INCHES * compared, 0.95 + LINE_INCHES * methods
     side_by_side = width >= MIN_WIDTH_SIDE_BY_SIDE
+    share = width / 2 if side_by_side else width
+    chars = max(9, int(12 * (share - 1.9)))  # of a name beside the axes of b and c, with the numbers to the right
+    names = [short_name(numbers.looks[label].name, chars, lines=2) for label in numbers.labels]
+    row = LINE_INCHES if all("\n" not in name for name in names) else TWO_LINES_INCHES
+    forest, change = 0.8 + row * compared, 0.95 + row * methods
     lower = (max(forest, change) if side_by_side else forest + change) if compared else 0.0
     figure: Any = make_canvas(width, upper + lower)
     parts = figure.subfigures(2, 1, height_ratios=[upper, lower]) if compared else [figure]
@@ -49,9 +53,8 @@ def stability_figure(numbers: StabilityNumbers, width: float = WIDTHS_INCHES[0])
         )
         left, right = parts[1].subfigures(**shape)
         plot.axes += [left.subplots(), right.subplots()]
-        draw_forest(plot, plot.axes[-2], numbers)
-        draw_changes(plot, plot.axes[-1], numbers)
-        share = width / 2 if side_by_side else width
+        draw_forest(plot, plot.axes[-2], numbers, chars)
+        draw_changes(plot, plot.axes[-1], numbers, chars)
         _head(left, "b", "last iteration; grey: within a point; p: Holm", share)
         _head(right, "c", "points from start to last iteration, by task", share)
     return plot
@@ -62,7 +65,7 @@ def curves_note(numbers: StabilityNumbers) -> str:
     seeds = max(map(numbers.seeds, numbers.labels), default=0)
     parts = ["bars: s.e. over items, one seed" if seeds == 1 else f"thin: {seeds} seeds"]
     parts += ["band: 95 %, items and seeds"] if seeds >= MIN_SEEDS_FOR_INTERVAL else []
-    parts += [f"grey: {numbers.looks[numbers.baseline].name}"] if numbers.baseline else []
+    parts += [f"grey: {short_name(numbers.looks[numbers.baseline].name)}"] if numbers.baseline else []
     parts += ["dotted: start"]
     parts += ["✕: collapse, of so many seeds" if seeds > 1 else "✕: collapse"] if numbers.has_collapse else []
     parts += ["fall: a seed's largest"] if numbers.iterations > 1 else []

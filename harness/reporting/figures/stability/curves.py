@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.records import INITIAL
 from harness.reporting.figures.scores import draw_band, draw_seeds, mean_tooltip
 from harness.reporting.figures.stability.numbers import StabilityNumbers
-from harness.reporting.figures.style import GREY, Drawing, iteration_axis
+from harness.reporting.figures.style import GREY, Drawing, iteration_axis, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ COLLAPSE_COLOUR = "#b00020"
 BASELINE_GREY = "#8c8c8c"
 MIN_INCHES_IN_A_LINE = 1.6  # for "last 51.6 · fall 0.5  ✕ 4/5"
 INCHES_PER_TICK = 0.2
+TITLE_CHARS_PER_INCH = 7
 
 
 def draw_curves(plot: Drawing, axes: Sequence[Axes], numbers: StabilityNumbers, inches: float) -> None:
@@ -33,12 +34,17 @@ def draw_curves(plot: Drawing, axes: Sequence[Axes], numbers: StabilityNumbers, 
             _draw_variant(plot, axis, numbers, label)
         collapsed = max((n for label in labels for n in numbers.collapsed_seeds(label).values()), default=0)
         _write_head(axis, numbers, labels[0], collapsed, between)
-        if len(labels) > 1:
+        if len(labels) > 1 and axis.get_legend_handles_labels()[0]:
             axis.legend(loc="best", fontsize=5.5, handlelength=2, labelspacing=0.15, borderpad=0.1, handletextpad=0.4)
         iteration_axis(axis, numbers.iterations, "start", at_most=int(inches / INCHES_PER_TICK))
         axis.tick_params(labelsize=6.5)
         axis.get_xticklabels()[0].set_horizontalalignment("right" if is_narrow else "center")  # not over the 0 beside it
-        axis.set_title(look.method_name, color=look.colour, fontsize=8.5, pad=11 if between != "\n" else 22)
+        axis.set_title(
+            short_name(look.method_name, int(inches * TITLE_CHARS_PER_INCH)),
+            color=look.colour,
+            fontsize=8.5,
+            pad=11 if between != "\n" else 22,
+        )
 
 
 def _draw_initial(axis: Axes, numbers: StabilityNumbers) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from harness.analysis.frames import Frame, select
 from harness.records import INITIAL
 from harness.reporting.figures.stability.numbers import StabilityNumbers
-from harness.reporting.figures.style import Drawing
+from harness.reporting.figures.style import Drawing, short_name
 from harness.reporting.tables.comparisons import MEAN_TASK
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def _minus(rows: Frame, a: str, b: str) -> dict[str, Any] | None:
     return None
 
 
-def draw_forest(plot: Drawing, axis: Axes, numbers: StabilityNumbers) -> None:
+def draw_forest(plot: Drawing, axis: Axes, numbers: StabilityNumbers, chars: int) -> None:
+    """chars: of a line of a name beside the axis."""
     shown = differences(numbers)
     against = numbers.looks[numbers.baseline].name if numbers.baseline else "the initial policy"
     for place, (label, row) in enumerate(shown):
@@ -52,11 +53,11 @@ def draw_forest(plot: Drawing, axis: Axes, numbers: StabilityNumbers) -> None:
         plot.add_tooltip(axis, value, place, f"{look.name} minus {against}: {text}")
     axis.axvline(0, color="#333333", linewidth=0.8, zorder=1)
     axis.axvspan(-1, 1, color="#eeeeee", zorder=0, linewidth=0)
-    axis.set_yticks(range(len(shown)), [numbers.looks[label].name for label, _ in shown], fontsize=7)
+    axis.set_yticks(range(len(shown)), [short_name(numbers.looks[label].name, chars, lines=2) for label, _ in shown], fontsize=7)
     axis.set_ylim(len(shown) - 0.5, -0.5)
     axis.grid(visible=False)
     over = {str(row["over"]) for _, row in shown if not pd.isna(row["over"])}
-    axis.set_xlabel(f"points against {against}\n95 % interval, {' / '.join(sorted(over)) or 'none'}", fontsize=7)
+    axis.set_xlabel(f"points against {short_name(against)}\n95 % interval, {' / '.join(sorted(over)) or 'none'}", fontsize=7)
 
 
 def _text(row: dict[str, Any]) -> str:
