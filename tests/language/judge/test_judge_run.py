@@ -59,7 +59,7 @@ def judged(tmp_path_factory):
 def typed(tmp_path, monkeypatch):
     """Type a command in this process: (exit code, stdout, stderr). Figures and report are left out: `judged` has them."""
     monkeypatch.setattr("harness.commands.run.write_views", lambda run, reports: refresh(run.root, everything=False) and {})
-    monkeypatch.setattr("harness.commands.run.print_answer", lambda run: None)
+    monkeypatch.setattr("harness.commands.answer.print_answer", lambda run: None)
 
     def type_(*arguments, cwd=tmp_path):
         with warnings.catch_warnings(action="ignore"):  # openai leaves its sockets to the garbage collector
