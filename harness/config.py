@@ -296,15 +296,10 @@ def load_config(
     other_sources = source_by_key | outer_sources
     config = validate_config(tree, path, other_sources)
     config._recipe = replace(given, tree={**given.tree, "recipe": recipe})
-    config._written = {key: text for key, text in given.written.items() if not _is_set(key, other_sources)}
-    recipe_folders = {key: file.parent for key, file in given.files.items() if not _is_set(key, other_sources)}
+    config._written = {key: text for key, text in given.written.items() if not is_given(key, other_sources)}
+    recipe_folders = {key: file.parent for key, file in given.files.items() if not is_given(key, other_sources)}
     config._folders = {**recipe_folders, **(folders or {})}
     return config
-
-
-def _is_set(key: str, source_by_key: Mapping[str, str]) -> bool:
-    """Whether an option sets the key or its section."""
-    return any(f"{key}.".startswith(f"{set_key}.") for set_key in source_by_key)
 
 
 def validate_config(tree: Mapping[str, Any], path: Path, source_by_key: Mapping[str, str]) -> RunConfig:

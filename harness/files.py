@@ -247,6 +247,11 @@ def walk(folder: Path) -> Iterator[Path]:
                     pending.append(Path(entry.path))
 
 
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below `folder`."""
+    return sum(path.stat().st_size for path in walk(folder) if path.is_file())
+
+
 def make_folder(folder: Path) -> None:
     """Create the folder and its missing parents. `Path.mkdir(parents=True)` recurses, and fails in deep paths."""
     missing = list(itertools.takewhile(lambda parent: not parent.exists(), (folder, *folder.parents)))

@@ -121,7 +121,9 @@ def test_what_would_play_loads_its_model_data_and_tasks(command, fresh_copy):
 
 
 def slow_where_it_takes_long(command: Command):
-    takes_long = command.words[:2] in (["harness", "theory"], ["harness", "merge"]) or "lab-reference" in command.words[2:3]
+    takes_long = (
+        command.words[:2] in (["harness", "theory"], ["harness", "merge"]) or command.text == "harness report lab-reference"
+    )
     return pytest.param(command, marks=[pytest.mark.slow] if takes_long else [])
 
 

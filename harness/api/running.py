@@ -17,6 +17,7 @@ from harness.commands.run import Output, choose_verbosity, run_command
 from harness.config import CLI_OPTIONS, DEFAULT_RECIPE, load_config
 from harness.errors import UserError
 from harness.settings.process_environment import check_hub, set_up_process
+from harness.settings.toml_files import flat_items
 
 
 def run(
@@ -62,7 +63,7 @@ def run(
         "recompute": recompute or None,
     }
     given = {key: value for key, value in overrides.items() if value is not None}
-    items = [f"{key}={_toml(key, value)}" for key, value in _flat(settings or {}) if value is not None]
+    items = [f"{key}={_toml(key, value)}" for key, value in flat_items(settings or {}) if value is not None]
     output = Output(Path(results), Path(reports), dry_run=False, jobs=jobs, verbosity=choose_verbosity(quiet, verbose=False))
     recipe_text = os.fspath(recipe)
     run_name = load_config(recipe_text, items, given).default_run_name() if name is None else name
@@ -83,14 +84,6 @@ def run(
 
 def _text(value: str | os.PathLike[str] | None) -> str | None:
     return None if value is None else os.fspath(value)
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _toml(key: str, value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +44,7 @@ def as_record(comparison: RunComparison) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    import pandas as pd
-
-    if pd.isna(value):
+    if _missing(value):
         return None
     return value.item() if hasattr(value, "item") else value
 
@@ -113,7 +110,9 @@ def _cells(row: dict[str, Any], factor: float, means_p: bool) -> list[str]:
 
 
 def _missing(value: Any) -> bool:
-    return value is None or value != value or (isinstance(value, float) and math.isnan(value))
+    import pandas as pd
+
+    return bool(pd.isna(value))
 
 
 def _short(value: Any) -> str:

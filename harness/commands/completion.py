@@ -54,8 +54,9 @@ def _setting_names(_ctx: Any, _incomplete: str) -> Iterator[str]:
 
 
 def _runs(ctx: Any, _incomplete: str) -> Iterable[str]:
-    results = Path(ctx.params.get("results") or "results")
-    return sorted(path.parent.name for path in results.glob("*/run.json"))
+    from harness.store.opening import run_names
+
+    return run_names(Path(ctx.params.get("results") or "results"))
 
 
 objectives, variants, settings, setting_names, runs = map(_quiet, (_objectives, _variants, _settings, _setting_names, _runs))

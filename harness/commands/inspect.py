@@ -15,8 +15,6 @@ from harness.store.output_folders import check_report
 from harness.store.run_folder import RunFolder
 from harness.store.untrusted import explain_malformed
 
-TEXT_COLUMNS = ("panel", "objective", "source", "leader")  # of standing.csv; all others are numbers
-
 
 def report_command(
     run: str,
@@ -33,14 +31,14 @@ def report_command(
     check_report(pdf, option, run_folder.root)
     show_line = echo_aside if as_json else echo
     with run_folder.lock(show_line), explain_malformed(run_folder.root):
+        from harness.commands.answer import print_paths
         from harness.commands.run import write_views
 
         paths = write_views(run_folder, pdf, show_line)
         if as_json:
             print_json(report_document(run_folder, paths))
         else:
-            for label, path in paths.items():
-                echo(f"{label:<8}{path}")
+            print_paths(paths)
         if problem := log_to_trackers(run_folder, trackers, show_line):
             raise UserError(problem)
 
@@ -65,15 +63,18 @@ def report_document(run: RunFolder, paths: Mapping[str, Path]) -> dict[str, Any]
 def _numbers_of(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
+    from harness.analysis.text_columns import TEXT_COLUMNS
+
+    words = TEXT_COLUMNS[path.name]
     with path.open(encoding="utf-8", newline="") as handle:
-        return [{name: _parse(name, text) for name, text in row.items()} for row in csv.DictReader(handle)]
+        return [
+            {name: text if name in words else _parse(name, text) for name, text in row.items()} for row in csv.DictReader(handle)
+        ]
 
 
 def _parse(name: str, text: str) -> Any:
     if name == "leader":
         return text == "True"
-    if name in TEXT_COLUMNS:
-        return text
     return (int(text) if text.isdecimal() else float(text)) if text else None
 
 

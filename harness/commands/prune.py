@@ -48,7 +48,6 @@ def _print_plan(run: RunFolder, plan: PrunePlan, total: int, keep_adapters: bool
     verb = "deletes" if yes else "would delete"
     echo(f"{run.root}: prune {verb} {format_bytes(plan.total_bytes)} of {format_bytes(total)}")
     table = make_table("", ("what", "bytes"), right=("bytes",))
-    table.title = None
     for kind, size in plan.bytes_by_kind.items():
         table.add_row(kind, f"{size:,}")
     console.print(table)

@@ -27,7 +27,7 @@ def recipes_list_command(as_json: bool) -> None:
         return print_json(recipes)
     width = max(len(recipe["name"]) for recipe in recipes) + 2
     table = make_table("", ("", ""))
-    table.show_header, table.title = False, None
+    table.show_header = False
     for recipe in recipes:
         table.add_row(recipe["name"].ljust(width), recipe["title"])
     console.print(table)
@@ -56,7 +56,7 @@ def recipes_show_command(name: str, as_json: bool) -> None:
         return print_json({"name": path.stem, "title": _title(path), "path": str(path), "settings": rows})
     echo(f"{path.stem}: {_title(path)}\n{path}\n")
     table = make_table("", ("setting", "value", "source"))
-    table.title, table.columns[0].no_wrap = None, True
+    table.columns[0].no_wrap = True
     place = short_place(f"{path}: ")
     for row in rows:
         value = " ".join(filter(None, [format_value(row["value"]), row["unit"] if row["value"] is not None else ""]))

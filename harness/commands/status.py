@@ -13,7 +13,7 @@ from harness.commands.plan import format_bytes
 from harness.errors import UserError, unexpected_error_line
 from harness.planning.run_status import ADAPTERS, MeanScore, RunStatus, TrialStatus, run_status
 from harness.records import INITIAL
-from harness.store.opening import open_run
+from harness.store.opening import open_run, run_names
 from harness.store.run_folder import RunFolder
 from harness.store.untrusted import explain_malformed
 
@@ -35,7 +35,7 @@ def status_command(runs: Sequence[str], results: Path, as_json: bool = False) ->
     """
     if results.exists() and not results.is_dir():
         raise UserError(f"--results {results}: is a file, not a folder; name the folder that holds the run folders")
-    names = list(runs) or sorted(path.parent.name for path in results.glob("*/run.json"))
+    names = list(runs) or run_names(results)
     statuses: list[tuple[RunFolder, RunStatus]] = []
     errors: list[UserError] = []
     for name in names:
@@ -88,7 +88,6 @@ def _print_list(statuses: Sequence[RunStatus], results: Path, any_run: bool) -> 
     if _width(header, rows) > console.width:
         rows = [_list_row(status, str(len(status.objectives))) for status in statuses]
     table = make_table("", header, right=("best", "last", "size"))
-    table.title = None
     for column in table.columns:
         column.no_wrap = True  # a name too long for the screen makes a longer line, not half a name
     for row in rows:
@@ -137,7 +136,6 @@ def _print_details(run: RunFolder, status: RunStatus) -> None:
     what += f"{_count(status.iterations, 'iteration')}, suite {status.suite}"
     print_note(f"{run.root}: {status.state}; {what}; {format_bytes(status.bytes)}, last changed {status.date.replace('T', ' ')}")
     table = make_table("", ("trial", *(f"iter {t}" for t in range(status.iterations))))
-    table.title = None
     for trial in status.trials:
         stored = "" if trial.stored not in (ADAPTERS, "small files") else f" ({trial.stored})"
         table.add_row(trial.name + stored + (" FAILED" if trial.error is not None else ""), *trial.phases)

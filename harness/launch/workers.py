@@ -196,10 +196,6 @@ class _PipeReporter(Reporter):
         with self._lock:
             self.pipe.send((kind, message))
 
-    @property
-    def draws_bars(self) -> bool:
-        return False
-
 
 def _worker_main(slot: int, num_workers: int, pipe: Connection) -> None:
     """Run the trials that arrive on the pipe, until it is closed."""

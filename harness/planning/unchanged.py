@@ -74,7 +74,8 @@ def _lies_elsewhere(key: str, config: RunConfig, record: Mapping[str, Any]) -> b
     if text is None or text.startswith("builtin:"):
         return False
     if section == "data":
-        return source_digest(text) is not None and source_digest(text) == (record.get("source_digests") or {}).get(key)
+        recorded = (record.get("source_digests") or {}).get(key)
+        return recorded is not None and source_digest(text) == recorded
     return (record["identity"].get(section) or {}).get(name) is not None and resolve_path(text).is_dir()
 
 

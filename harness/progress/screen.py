@@ -47,7 +47,7 @@ class Screen(Reporter):
         self._found: set[str] = set()  # phases that were finished before
         self._last_scored: dict[str, str] = {}  # trial -> the folder of its last evaluation
         self._scores: dict[str, str] = {}  # trial -> that score in print
-        self._began = self._last_line = time.monotonic()
+        self._last_line = time.monotonic()
 
     @property
     def is_live(self) -> bool:
@@ -55,15 +55,11 @@ class Screen(Reporter):
         file, console = self.console.file, self.console
         return console.is_terminal and not console.is_dumb_terminal and file.isatty() and self.verbosity > Verbosity.QUIET
 
-    @property
-    def draws_bars(self) -> bool:
-        return self.is_live
-
     @contextmanager
     def show(self, progress: RunProgress) -> Iterator[None]:
         """Within, the run plays `progress`: the display is drawn, or lines come with their time."""
         with self._lock:
-            self.progress, self._began = progress, time.monotonic()
+            self.progress = progress
         if self.is_live and progress.planned:
             self._live = Live(
                 get_renderable=self._draw, console=self.console, refresh_per_second=DRAWINGS_PER_SECOND, transient=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.settings.toml_files import BASE_KEY, find_line, find_toml, read_toml
+from harness.settings.toml_files import BASE_KEY, find_line, find_toml, flat_items, read_toml
 
 MAX_BASES = 20  # of a recipe, one upon the other
 PLACE_KEYS = ("model.path", "model.adapter", "data.source", "data.heldout")  # a path or a hub id; what lies there counts
@@ -64,7 +64,7 @@ def _read_with_base(path: Path, seen: list[Path]) -> tuple[dict[str, Any], dict[
     """The tree of a file laid over that of its base, and the file of every value."""
     tree = read_toml(path)
     base = tree.pop(BASE_KEY, None)
-    own_files = dict.fromkeys(_keys(tree), path)
+    own_files = {key: path for key, _ in flat_items(tree)}
     if base is None:
         return tree, own_files
     source = f"{path}: line {find_line(path, BASE_KEY)}: {BASE_KEY}"
@@ -90,11 +90,3 @@ def _lay_over(tree: dict[str, Any], upper: Mapping[str, Any]) -> None:
             _lay_over(tree[key], value)
         else:
             tree[key] = value
-
-
-def _keys(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The dotted keys of all values."""
-    keys: list[str] = []
-    for key, value in tree.items():
-        keys += _keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
-    return keys

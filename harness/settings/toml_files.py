@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,15 @@ def setting_source(key: str, option_by_key: Mapping[str, str], path: Path) -> st
 def is_given(key: str, set_keys: Iterable[str]) -> bool:
     """Whether a key, one of its sub-keys or its section is among those that something sets."""
     return any(key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.") for other in set_keys)
+
+
+def flat_items(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every value that is no section itself."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat_items(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def get_nested(tree: Mapping[str, Any], dotted_key: str) -> Any:

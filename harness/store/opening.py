@@ -10,6 +10,11 @@ from harness.store.run_folder import RunFolder
 from harness.store.untrusted import validate_run_folder
 
 
+def run_names(results: Path) -> list[str]:
+    """The names of the run folders below `results`."""
+    return sorted(path.parent.name for path in results.glob("*/run.json"))
+
+
 def find_run(run: str, results: Path) -> Path | None:
     """The folder with a run.json that the text names, below `results` or by itself; None where there is none."""
     candidates = (results / run, expand_user(run)) if run.strip() else ()
@@ -22,7 +27,6 @@ def open_run(run: str, results: Path) -> RunFolder:
         raise UserError(f"the run's name is empty; expected the name of a run in {results}, or its folder")
     folder = find_run(run, results)
     if folder is None:
-        known = [p.parent.name for p in results.glob("*/run.json")]
-        raise UserError(f'no run "{run}" in {results}{did_you_mean(run, known)}')
+        raise UserError(f'no run "{run}" in {results}{did_you_mean(run, run_names(results))}')
     validate_run_folder(folder)  # raises for a run.json that is a folder
     return RunFolder(folder if folder.name not in ("", "..") else folder.resolve())

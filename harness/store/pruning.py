@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import read_json, walk
+from harness.files import folder_bytes, read_json, walk
 from harness.records import INITIAL
 from harness.settings.safe_paths import RESERVED_SUFFIXES
 from harness.store.finished_phases import FinishedPhases
@@ -89,8 +89,7 @@ def _kind(phase: str) -> str:
 
 
 def _add(plan: PrunePlan, kind: str, folder: Path) -> None:
-    size = sum(path.stat().st_size for path in walk(folder) if path.is_file())
-    plan.bytes_by_kind[kind] = plan.bytes_by_kind.get(kind, 0) + size
+    plan.bytes_by_kind[kind] = plan.bytes_by_kind.get(kind, 0) + folder_bytes(folder)
 
 
 def _attempts(root: Path, unfinished_trials: Sequence[str]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from harness.errors import DamagedError, OtherFormatError, UserError, explain_sy
 from harness.files import MANIFEST, RECOMPUTE_ADVICE, commit_folder, folder_digests, read_json, write_json
 from harness.records import PhaseManifest
 from harness.security.redact import redact
+from harness.settings.toml_files import flat_items
 from harness.store import small_files
 from harness.store.finished_phases import FinishedPhases
 from harness.store.lease import LEASE, Lease, Notify, folder_lock
@@ -269,11 +270,5 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
-    return flat
+def _flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in flat_items(tree)}

@@ -5,9 +5,11 @@ import lzma
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import harness
+from harness.commands import compare
 from harness.files import bytes_digest
 from harness.reporting.tables.comparisons import OVER_ITEMS
 from tests.conftest import ROOT, run_cli_in_process
@@ -163,3 +165,9 @@ def test_json_has_every_number_in_full(results):
     assert len(shown["rows"]) == len(table) and set(shown["rows"][0]) == set(table.columns)
     for row, expected in zip(shown["rows"], table.to_dict("records"), strict=True):
         assert row["difference"] == expected["difference"] and row["probability_of_improvement"] is None
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), np.float64("nan"), pd.NA])
+def test_what_is_missing_in_a_column_of_any_type_is_printed_as_missing(value):
+    assert compare._missing(value) and compare._plain(value) is None
+    assert not compare._missing(0.0) and compare._plain(np.int64(3)) == 3

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.files import commit_folder
+from harness.files import commit_folder, folder_bytes
 from harness.language.policy import Policy
 
 MERGED_FOLDER = "merged"  # within a package
@@ -33,4 +33,4 @@ def write_merged(policy: Policy, to: Path) -> int:
     merged.save_pretrained(partial)
     policy.tokenizer.save_pretrained(partial)
     commit_folder(partial, to)
-    return sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
+    return folder_bytes(to)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from harness.analysis import stats
 from harness.analysis.comparison import OVER_ITEMS, ItemScores, difference, holm, mcnemar
-from harness.analysis.frames import Frame, with_integers
+from harness.analysis.frames import Frame, select, with_integers
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.tables.leaderboard import score_array
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
@@ -39,6 +39,15 @@ def with_current_columns(table: Frame) -> Frame:
         table = table.rename(columns={"redrawn": "over"})
     table = table.reindex(columns=COLUMNS).fillna({"panel": "", "question": ""})
     return with_integers(table, "items", "clusters")
+
+
+def turned_pair(rows: Frame, a: str, b: str) -> dict[str, Any] | None:
+    """The row of two objectives, turned so that it reads a minus b; None without one."""
+    for sign, (x, y) in ((1, (a, b)), (-1, (b, a))):
+        for row in select(rows, a=x, b=y).head(1).to_dict("records"):
+            low, high = sorted((sign * row["low"], sign * row["high"]))
+            return row | {"difference": sign * row["difference"], "low": low, "high": high}
+    return None
 
 
 def comparisons_table(paired_scores: PairedScores) -> Frame:

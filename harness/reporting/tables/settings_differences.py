@@ -8,6 +8,7 @@ from typing import Any
 from harness.records import INITIAL
 from harness.reporting.tables.paired_scores import ModelKey
 from harness.settings.renamed_keys import RENAMED_KEYS
+from harness.settings.toml_files import flat_items
 from harness.store.provenance import NUMBERS_KEY
 
 OTHER_ENTRIES = ("iterations", "seeds", "base_digest", "template")  # of a record, beside its settings
@@ -39,7 +40,7 @@ def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
     suite = record["suites"][record["suite"]]
     hardware = record["hardware"]
     return {
-        **{RENAMED_KEYS.get(key, key): value for key, value in _flat(record["identity"])},
+        **{RENAMED_KEYS.get(key, key): value for key, value in flat_items(record["identity"])},
         **{key: record.get(key) for key in OTHER_ENTRIES},
         "suite": f"{suite['name']} v{suite['version']}",
         "version of the numbers": record["versions"].get(NUMBERS_KEY),
@@ -55,15 +56,7 @@ def _variant_settings(record: Mapping[str, Any], label: str) -> dict[str, Any]:
     return {
         # a schedule that never changes is one number, whatever the number of iterations
         **{f"{label}: {name}": v[0] if all(x == v[0] for x in v) else v for name, v in schedules.items()},
-        **{f"{label}: training.{key}": value for key, value in _flat(variant["training"])},
+        **{f"{label}: training.{key}": value for key, value in flat_items(variant["training"])},
         f"{label}: data.examples": variant.get("examples"),
         f"{label}: file of the objective": variant["source_digest"],
     }
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from harness.reporting.trackers.publish import keep_default
 from harness.reporting.trackers.series import TrialSeries
-
-PROJECT = "selfplay-harness"
+from harness.store.provenance import PROGRAM
 
 
 def is_live() -> bool:
@@ -20,7 +19,7 @@ def is_live() -> bool:
 
 
 def place(folder: Path, run: str) -> str:
-    return f"TRACKIO_DIR={os.environ.get('TRACKIO_DIR', folder)} trackio show --project {PROJECT}"
+    return f"TRACKIO_DIR={os.environ.get('TRACKIO_DIR', folder)} trackio show --project {PROGRAM}"
 
 
 def log_trial(folder: Path, run: str, trial: TrialSeries, run_id: str | None) -> str:
@@ -30,7 +29,7 @@ def log_trial(folder: Path, run: str, trial: TrialSeries, run_id: str | None) ->
 
     run_id = run_id or f"{run}, {trial.name} ({uuid.uuid4().hex[:6]})"
     tracker_run = trackio.init(
-        project=PROJECT, name=run_id, group=run, config=trial.settings, resume="allow", embed=False, auto_log_gpu=False,
+        project=PROGRAM, name=run_id, group=run, config=trial.settings, resume="allow", embed=False, auto_log_gpu=False,
         auto_log_cpu=False,
     )  # fmt: skip
     for chunk in trial.chunks:

@@ -11,9 +11,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from harness.reporting.trackers.publish import keep_default
 from harness.reporting.trackers.series import TrialSeries
+from harness.store.provenance import PROGRAM
 
-PROJECT = "selfplay-harness"
 MODES = ("online", "offline", "disabled", "shared")
 
 
@@ -28,18 +29,18 @@ def is_live() -> bool:
 
 def place(folder: Path, run: str) -> str:
     pattern = folder / run / "wandb" / "offline-run-*"
-    return f"wandb sync {pattern}" if _mode() == "offline" else f"project {os.environ.get('WANDB_PROJECT', PROJECT)}"
+    return f"wandb sync {pattern}" if _mode() == "offline" else f"project {os.environ.get('WANDB_PROJECT', PROGRAM)}"
 
 
 def log_trial(folder: Path, run: str, trial: TrialSeries, run_id: str | None) -> str:
     if not is_live():
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its measurements of itself go to its server, offline too
+        keep_default("WANDB_ERROR_REPORTING", "false")  # its measurements of itself go to its server, offline too
     import wandb  # pyright: ignore
 
     run_id = run_id or uuid.uuid4().hex
     (folder / run).mkdir(parents=True, exist_ok=True)
     tracker_run = wandb.init(
-        project=os.environ.get("WANDB_PROJECT", PROJECT), group=run, name=trial.name, id=run_id, dir=str(folder / run),
+        project=os.environ.get("WANDB_PROJECT", PROGRAM), group=run, name=trial.name, id=run_id, dir=str(folder / run),
         config=trial.settings, mode=_mode(), resume="allow", reinit="create_new",
         settings=wandb.Settings(silent=True, console="off", save_code=False, disable_git=True, disable_job_creation=True,
                                 x_disable_stats=True, x_disable_meta=True),

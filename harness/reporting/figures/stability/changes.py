@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.frames import select
 from harness.reporting.figures.stability.numbers import StabilityNumbers
 from harness.reporting.figures.style import Drawing, short_name
 
@@ -22,7 +21,7 @@ def changes(numbers: StabilityNumbers) -> tuple[list[str], list[str], np.ndarray
     labels = [labels[0] for labels in numbers.methods().values() if numbers.last_mean(labels[0]) >= 0]
     names = [str(task["name"]) for task in numbers.tasks]
     start = numbers.initial[names].iloc[0].to_numpy(dtype=float)
-    last = [select(numbers.leaderboard, objective=label).dropna(subset="mean")[names].iloc[-1] for label in labels]
+    last = [numbers.finished(label)[names].iloc[-1] for label in labels]
     points = 100 * (np.array([row.to_numpy(dtype=float) for row in last]).reshape(len(labels), len(names)) - start)
     order = sorted(range(len(names)), key=lambda column: -float(np.mean(points[:, column]))) if labels else range(len(names))
     return labels, [str(numbers.tasks[column]["label"]) for column in order], points[:, list(order)]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from harness.analysis.frames import Frame, select
+from harness.analysis.frames import select
 from harness.records import INITIAL
 from harness.reporting.figures.stability.numbers import StabilityNumbers
 from harness.reporting.figures.style import Drawing, short_name
-from harness.reporting.tables.comparisons import MEAN_TASK
+from harness.reporting.tables.comparisons import MEAN_TASK, turned_pair
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,16 +25,8 @@ def differences(numbers: StabilityNumbers) -> list[tuple[str, dict[str, Any]]]:
     rows = rows[rows["question"].isna() | (rows["question"] == "")] if "question" in rows else rows
     against = numbers.baseline or INITIAL
     labels = [label for labels in numbers.methods().values() for label in labels if label != against]
-    found = ((label, _minus(rows, label, against)) for label in labels)
+    found = ((label, turned_pair(rows, label, against)) for label in labels)
     return [(label, row) for label, row in found if row is not None]
-
-
-def _minus(rows: Frame, a: str, b: str) -> dict[str, Any] | None:
-    for sign, (x, y) in ((1, (a, b)), (-1, (b, a))):
-        for row in select(rows, a=x, b=y).head(1).to_dict("records"):
-            low, high = sorted((sign * row["low"], sign * row["high"]))
-            return row | {"difference": sign * row["difference"], "low": low, "high": high}
-    return None
 
 
 def draw_forest(plot: Drawing, axis: Axes, numbers: StabilityNumbers, chars: int) -> None:

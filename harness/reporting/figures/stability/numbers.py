@@ -57,15 +57,19 @@ class StabilityNumbers:
 
     def curve(self, label: str) -> Frame:
         """Rows of the leaderboard: the initial policy, then the variant's iterations that have a mean."""
-        return pd.concat([self.initial, select(self.leaderboard, objective=label).dropna(subset="mean")])
+        return pd.concat([self.initial, self.finished(label)])
 
     @property
     def initial(self) -> Frame:
-        return select(self.leaderboard, objective=INITIAL).dropna(subset="mean")
+        return self.finished(INITIAL)
+
+    def finished(self, label: str) -> Frame:
+        """The rows of the leaderboard that have a mean."""
+        return select(self.leaderboard, objective=label).dropna(subset="mean")
 
     def last_mean(self, label: str) -> float:
         """The mean at the last finished iteration, -1 before the first."""
-        rows = select(self.leaderboard, objective=label).dropna(subset="mean")
+        rows = self.finished(label)
         return float(rows["mean"].iloc[-1]) if len(rows) else -1.0
 
     def worst_fall(self, label: str) -> float | None:
@@ -81,5 +85,5 @@ class StabilityNumbers:
         return {int(t): int(group["seed"].nunique()) for t, group in rows.groupby("iteration")}
 
     def seeds(self, label: str) -> int:
-        rows = select(self.leaderboard, objective=label).dropna(subset="mean")
+        rows = self.finished(label)
         return int(rows["seeds"].max()) if len(rows) else 0

@@ -12,7 +12,7 @@ from harness.errors import UserError, error_line
 from harness.records import INITIAL
 from harness.reporting.figures import figure_name
 from harness.reporting.report.blocks import Block, figure
-from harness.reporting.tables.comparisons import MEAN_TASK, is_bootstrap_table, with_current_columns
+from harness.reporting.tables.comparisons import MEAN_TASK, is_bootstrap_table, turned_pair, with_current_columns
 
 
 class Tables:
@@ -85,11 +85,7 @@ class Tables:
     def pair(self, panel: str, a: str, b: str) -> dict[str, Any] | None:
         """The comparison of two objectives in the mean over tasks, turned so that it reads a minus b; None without one."""
         rows = select(self.comparisons, panel=panel, task=MEAN_TASK).dropna(subset="difference")
-        for sign, (x, y) in ((1, (a, b)), (-1, (b, a))):
-            for row in select(rows, a=x, b=y).head(1).to_dict("records"):
-                low, high = sorted((sign * row["low"], sign * row["high"]))
-                return row | {"difference": sign * row["difference"], "low": low, "high": high}
-        return None
+        return turned_pair(rows, a, b)
 
     def figure(self, kind: str, number: int, caption: str) -> Block | None:
         """The figure of the `number`-th panel or group of variants, counted from 1; None where it was not drawn."""
