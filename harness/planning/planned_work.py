@@ -44,7 +44,7 @@ def _planned(phase: Phase, sizes: Sizes) -> PlannedPhase:
     cost = phase.cost(_unit_throughput(), sizes)
     trial = "" if phase.variant is None else unit_of(phase.folder)
     variant = "" if phase.variant is None else phase.variant.label
-    return PlannedPhase(phase.folder, phase.kind, trial, variant, max(cost.tokens, 1.0))
+    return PlannedPhase(phase.folder, phase.kind, trial, variant, cost.tokens)
 
 
 def _unit_throughput() -> Throughput:

@@ -18,7 +18,8 @@ MIN_MEASURED_SHARE = 0.02
 
 @dataclass(frozen=True)
 class PlannedPhase:
-    """A phase that is still to run. trial, variant: empty where all trials share it. work: relative to others of its kind."""
+    """A phase that is still to run. trial, variant: empty where all trials share it. work: relative to others of its kind; 0 where
+    next to nothing is left to compute (the first scores are known from elsewhere), which says nothing of the others."""
 
     folder: str
     kind: str
@@ -89,12 +90,16 @@ class Durations:
         self._add(phase, seconds, "trial" if phase.trial else "shared")
 
     def _add(self, phase: PlannedPhase, seconds: float, source: str) -> None:
+        if not phase.work:
+            return
         for variant in {phase.variant, ""}:
             old_seconds, old_work = self._totals[phase.kind, variant, source]
             self._totals[phase.kind, variant, source] = old_seconds + seconds, old_work + phase.work
 
     def seconds(self, phase: PlannedPhase) -> float | None:
         """What the phase will take; None where nothing of its kind was measured."""
+        if not phase.work:
+            return 0.0
         sources = ("trial", "shared", "earlier") if phase.trial else ("shared", "trial", "earlier")
         for source in sources:
             for variant in dict.fromkeys((phase.variant, "")):

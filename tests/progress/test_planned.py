@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.progress.planned import PlannedPhase, RunProgress
+from harness.progress.planned import PlannedPhase, RunProgress, TimeLeft
 from harness.progress.wording import time_left
 
 START = PlannedPhase("initial/evaluate/two", "evaluate", "", "")
@@ -31,6 +31,17 @@ def test_phases_of_a_kind_take_as_long_as_those_before_by_their_work():
     run_phase(progress, first[0], 10.0)
     left = progress.time_left(0.0)
     assert left is not None and left.is_complete and left.seconds == pytest.approx(20.0 + 3.0 * 8.0)
+
+
+def test_a_phase_without_work_says_nothing_of_the_others():
+    """The first scores of an objective are known from elsewhere: their 0.1 s are no rate of 0.1 s per response."""
+    first = PlannedPhase("spin/seed-0/iteration-0/score", "score", "spin/seed-0", "spin", work=0.0)
+    second = PlannedPhase("spin/seed-0/iteration-1/score", "score", "spin/seed-0", "spin", work=4692.0)
+    progress = RunProgress([first, second])
+    run_phase(progress, first, 0.1)
+    assert progress.time_left(0.0) is None, "no score phase was measured yet"
+    progress = RunProgress([first, second], [(second, 4.0)])
+    assert progress.time_left(0.0) == TimeLeft(4.0, is_complete=True)
 
 
 def test_trials_share_the_slots():
