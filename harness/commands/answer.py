@@ -18,7 +18,7 @@ def print_answer(run: RunFolder) -> None:
     """Print the objectives of a finished run and the sentence of its report's first page."""
     from harness.analysis.facts import RunResults
     from harness.reporting.answer import answer_rows, answer_sentences, caption, mean_is_known, start_cell
-    from harness.reporting.report.content.tables import Tables
+    from harness.reporting.tables.reading import Tables
 
     tables = Tables(RunResults(run.root))
     if mean_is_known(tables):

@@ -6,7 +6,7 @@ import dataclasses
 import gc
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from harness import __version__
@@ -145,6 +145,7 @@ def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[
         "name": run.name,
         "format_version": FORMAT_VERSION,
         "created_by_version": previous.get("created_by_version", __version__),
+        "begun": previous["begun"] if "begun" in previous else None if previous else today(),
         **git_state(PACKAGE),
         "command": redact_command(["harness", *sys.argv[1:]]),
         "passed": {key: redactors.get(type(value), lambda value: value)(value) for key, value in request.options.items()},
@@ -165,6 +166,11 @@ def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[
         "versions": package_versions(),
         "study": dict(request.study) if request.study else previous.get("study"),
     }
+
+
+def today() -> str:
+    """The date in UTC, YYYY-MM-DD."""
+    return datetime.now(UTC).date().isoformat()
 
 
 def continued_run_warning(loop: TrainingLoop) -> str | None:

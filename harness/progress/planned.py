@@ -18,8 +18,8 @@ MIN_MEASURED_SHARE = 0.02
 
 @dataclass(frozen=True)
 class PlannedPhase:
-    """A phase that is still to run. trial, variant: empty where all trials share it. work: relative to others of its kind; 0 where
-    next to nothing is left to compute (the first scores are known from elsewhere), which says nothing of the others."""
+    """A phase that is still to run. trial, variant: empty where all trials share it. work: relative to others of its kind; 0
+    where next to nothing is left to compute (the first scores are known from elsewhere), which says nothing of the others."""
 
     folder: str
     kind: str

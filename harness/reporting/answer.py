@@ -12,12 +12,11 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.frames import select
-from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
 from harness.records import INITIAL
-from harness.reporting.report.content.summary import headlines
-from harness.reporting.report.content.tables import Tables
+from harness.reporting.first_page.build import headlines
 from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.formatting import DASH, brackets, percent, points, with_interval
+from harness.reporting.tables.reading import Tables
 
 MAX_KINDS = 3  # of collapse, named in a row; more are counted
 
@@ -50,12 +49,8 @@ def start_cell(tables: Tables) -> str:
 
 
 def answer_sentences(tables: Tables) -> list[str]:
-    """The first page's sentence on every panel; below three seeds what it is not comes first."""
-    seeds = tables.seeds
-    if seeds >= MIN_SEEDS_FOR_INTERVAL:
-        return headlines(tables)
-    few = "One seed is not a result" if seeds == 1 else f"{seeds} seeds are not a result"
-    return [f"{few}: how much training differs between seeds is in none of these errors.", *headlines(tables)]
+    """The first page's title and its first sentences on every panel; below three seeds what they are not comes first."""
+    return headlines(tables)
 
 
 def caption(tables: Tables) -> str:

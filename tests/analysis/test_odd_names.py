@@ -9,7 +9,7 @@ import pytest
 from harness.analysis.facts import RunResults
 from harness.analysis.text_columns import TEXT_COLUMNS, read_table
 from harness.commands.run import write_views
-from harness.reporting.report.content.tables import Tables
+from harness.reporting.tables.reading import Tables
 from harness.security.escaping import to_csv_text
 from harness.store.run_folder import RunFolder
 from tests.conftest import read_csv_rows, rewrite_manifest, update_manifest_digests

@@ -8,7 +8,7 @@ from harness.commands.answer import print_answer
 from harness.records import INITIAL
 from harness.reporting.answer import answer_rows, answer_sentences, caption
 from harness.reporting.report.content.summary import sentences
-from harness.reporting.report.content.tables import Tables
+from harness.reporting.tables.reading import Tables
 from harness.store.run_folder import RunFolder
 from tests.conftest import ROOT
 from tests.reporting.conftest import only

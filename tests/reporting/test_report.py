@@ -10,8 +10,9 @@ from harness.analysis.facts import RunResults
 from harness.errors import UserError
 from harness.files import read_jsonl, write_packed_jsonl
 from harness.reporting.card import model_card
+from harness.reporting.display_text import display_text
 from harness.reporting.report import write_report
-from harness.reporting.report.blocks import display_text, sanitize
+from harness.reporting.report.blocks import sanitize
 from harness.reporting.tables import refresh
 from tests.conftest import read_csv_rows, update_manifest_digests
 from tests.helpers.damage import refused

@@ -14,7 +14,6 @@ from harness.analysis.stats import Uncertainty, interval, sum_uncertainties
 from harness.errors import UserError
 from harness.records import INITIAL
 from harness.reporting.report.content.summary import _enough_items, _retention_sentences
-from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import comparisons_table
 from harness.reporting.tables.curves import stability_table
 from harness.reporting.tables.formatting import as_markdown
@@ -22,6 +21,7 @@ from harness.reporting.tables.leaderboard import leaderboard
 from harness.reporting.tables.mean_errors import item_terms
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 from harness.reporting.tables.ranking import ranking_table
+from harness.reporting.tables.reading import Tables
 from tests.reporting.conftest import only
 
 TASKS = ("one", "two")

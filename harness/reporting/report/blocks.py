@@ -6,20 +6,19 @@ No text of a model or data set is ever source code of a template: all of it pass
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.reporting.display_text import NEW_LINE
 from harness.security import escaping
 
 Block = dict[str, Any]
-MAX_TEXT_CHARS = 400
 MAX_WORD_CHARS = 40
-NEW_LINE = " ⏎ "
 
 
-def section(title: str, *blocks: Block | None, page_break_after: bool = False) -> Block:
-    """A section; blocks that are None are left out. page_break_after: in print, the next section begins a page."""
-    return {"title": title, "blocks": [block for block in blocks if block is not None], "page_break_after": page_break_after}
+def section(title: str, *blocks: Block | None) -> Block:
+    """A section; blocks that are None are left out."""
+    return {"title": title, "blocks": [block for block in blocks if block is not None]}
 
 
 def text(content: str) -> Block:
@@ -35,8 +34,15 @@ def figure(name: str, caption: str) -> Block:
     return {"kind": "figure", "name": name, "caption": caption}
 
 
+def all_blocks(content: Mapping[str, Any]) -> Iterator[Block]:
+    """Of the first page, the sections and the appendix."""
+    yield from content.get("first_page", [])
+    for part in [*content["sections"], *content.get("appendix", [])]:
+        yield from part["blocks"]
+
+
 def figure_names(content: Mapping[str, Any]) -> list[str]:
-    return [b["name"] for part in content["sections"] for b in part["blocks"] if b["kind"] == "figure"]
+    return [block["name"] for block in all_blocks(content) if block["kind"] == "figure"]
 
 
 def table(
@@ -73,12 +79,6 @@ def samples(prompts: Sequence[dict[str, Any]]) -> Block | None:
 
 def variants(entries: Sequence[dict[str, Any]]) -> Block:
     return {"kind": "variants", "entries": list(entries)}
-
-
-def display_text(content: Any) -> str:
-    """Untrusted text of any length, made printable: invisible characters escaped, line breaks marked, length bounded."""
-    escaped = escaping.escape_invisible(str(content).replace("\n", NEW_LINE))
-    return escaped if len(escaped) <= MAX_TEXT_CHARS else escaped[:MAX_TEXT_CHARS] + " […]"
 
 
 def sanitize(content: Any) -> Any:

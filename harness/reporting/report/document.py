@@ -14,8 +14,8 @@ from harness.files import file_digest, make_folder, write_bytes, write_json, wri
 from harness.reporting.figures.fonts import link_fonts
 from harness.reporting.report.blocks import figure_names, sanitize
 from harness.reporting.report.content import content
-from harness.reporting.report.content.tables import Tables
 from harness.reporting.report.page import html_page
+from harness.reporting.tables.reading import Tables
 from harness.store.output_folders import REPORT_PROVENANCE
 
 REQUIRED_TABLES = (

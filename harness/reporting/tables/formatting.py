@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ from harness.records import INITIAL
 from harness.security.escaping import escape_latex, escape_markdown, one_line
 
 DASH = "–"
+FULL_COLUMNS = "; norm., normalised: chance 0, maximum 100; *: best iteration of its objective"
 NO_ERROR = 1e-9  # the rounding of sums
 
 
@@ -56,7 +57,7 @@ def leaderboard_rows(results: RunResults, leaderboard_table: Frame) -> tuple[lis
     header = ["objective", "iter", *(row["label"] for row in tasks), "mean", "norm.", "seeds", *(r["label"] for r in unaveraged)]
     rows = []
     for row in leaderboard_table.to_dict("records"):
-        iteration = "initial" if row["objective"] == INITIAL else str(row["iteration"])
+        iteration = "start" if row["objective"] == INITIAL else str(row["iteration"])
         shares = [percent(results.scales[task["name"]].to_unit(row[task["name"]])) for task in tasks]
         mean = with_interval(row["mean"], row["mean_low"], row["mean_high"], row["item_stderr"]) + (" *" if row["best"] else "")
         seeds = DASH if pd.isna(row["seeds"]) else str(row["seeds"])
@@ -65,8 +66,9 @@ def leaderboard_rows(results: RunResults, leaderboard_table: Frame) -> tuple[lis
     return header, rows
 
 
-def footnote(results: RunResults, safe: Callable[[Any], str] = one_line) -> str:
-    """Explanation of a leaderboard: suite, items per task, the star, the errors. safe: escapes the suite's texts."""
+def footnote(results: RunResults, safe: Callable[[Any], str] = one_line, more: str = "") -> str:
+    """What the columns of a leaderboard are: suite, items per task, errors. safe: escapes the suite's texts; more: on columns
+    that not every leaderboard has."""
     suite = results.suite
     averaged = len(results.averaged_tasks)
     mean = f"mean: plain mean of the {averaged} tasks" if averaged else "no mean, which no task enters"
@@ -75,9 +77,8 @@ def footnote(results: RunResults, safe: Callable[[Any], str] = one_line) -> str:
     return (
         f"Percent{scale}; suite {safe(suite['name'])} v{safe(suite['version'])}, {items_note(results, safe)}; {mean}"
         f"{ranges_note(results, safe)}{unaveraged_note(results, safe)}; in brackets: 95 % interval (t) over items "
-        "and seeds; ±: standard error of sampling items alone (no interval below three seeds or five items a task); norm., "
-        "normalised: chance 0, maximum 100; *: best iteration of its objective. Numbers in full: "
-        "leaderboard.csv, their origin: scores.csv."
+        f"and seeds; ±: standard error of sampling items alone (no interval below three seeds or five items a task){more}. "
+        "Numbers in full: leaderboard.csv, their origin: scores.csv."
     )
 
 
@@ -97,23 +98,34 @@ def unaveraged_note(results: RunResults, safe: Callable[[Any], str] = one_line) 
     return f"; beside the mean, in its own unit: {', '.join(descriptions)}" if descriptions else ""
 
 
-def items_note(results: RunResults, safe: Callable[[Any], str] = one_line) -> str:
-    """Number of items per task, and of clusters for tasks whose items share questions."""
+def items_note(results: RunResults, safe: Callable[[Any], str] = one_line, brief: bool = False) -> str:
+    """Number of items per task, and of clusters for tasks whose items share questions; brief: their range alone."""
     counts = sorted({int(n) for n in results.scores["n"]})
     if not counts:
         return "no task has been evaluated"
-    note = f"n = {counts[0]} items per task" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} items per task"
+    note = f"n = {_span(counts)} items per task"
     clustered = results.scores[results.scores["clusters"].notna() & (results.scores["clusters"] < results.scores["n"])]
     clusters = clustered.groupby("label", sort=False)["clusters"].max()
+    if clusters.empty:
+        return note
     cluster_counts = ", ".join(f"{safe(label)} {count}" for label, count in clusters.items())
-    return note + (f" (items that share a question are one cluster: {cluster_counts})" if cluster_counts else "")
+    return (
+        f"{note} in {_span(sorted(clusters))} clusters"
+        if brief
+        else (f"{note} (items that share a question are one cluster: {cluster_counts})")
+    )
+
+
+def _span(counts: Sequence[int]) -> str:
+    """400; 39 to 126, of sorted numbers."""
+    return f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
 
 
 def as_markdown(results: RunResults, leaderboard_table: Frame) -> str:
     header, rows = leaderboard_rows(results, leaderboard_table)
     header, rows = [escape_markdown(name) for name in header], [[escape_markdown(label), *numbers] for label, *numbers in rows]
     lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
-    return "\n".join(lines) + "\n\n" + footnote(results, escape_markdown) + "\n"
+    return "\n".join(lines) + "\n\n" + footnote(results, escape_markdown, FULL_COLUMNS) + "\n"
 
 
 def as_latex(results: RunResults, leaderboard_table: Frame) -> str:
@@ -121,5 +133,5 @@ def as_latex(results: RunResults, leaderboard_table: Frame) -> str:
     header, rows = leaderboard_rows(results, leaderboard_table)
     head, *body = (" & ".join(escape_latex(cell) for cell in cells) + r" \\" for cells in (header, *rows))
     begin = ["% needs \\usepackage{booktabs}", rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}"]
-    end = [r"\end{tabular}", "% " + footnote(results, escape_latex), ""]
+    end = [r"\end{tabular}", "% " + footnote(results, escape_latex, FULL_COLUMNS), ""]
     return "\n".join([*begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", *end])

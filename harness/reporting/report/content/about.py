@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.analysis.facts import RunResults
-from harness.reporting.report.blocks import Block, display_text, section, table, variants
-from harness.reporting.report.content.tables import Tables
+from harness.reporting.display_text import display_text
+from harness.reporting.figures.methods import variant_name
+from harness.reporting.report.blocks import Block, section, table, text, variants
 from harness.reporting.tables.formatting import DASH, ranges_note, unaveraged_note
+from harness.reporting.tables.reading import Tables
 from harness.security.redact import redact_command
+from harness.settings.toml_files import get_nested
 from harness.store.versions import shorten_list
 
-SETTINGS = "Settings all trials share."
+MAX_VERSIONS_CHARS = 1500
 PROVENANCE = (
     "Where the numbers come from: run.json and, for what a phase was made with, the manifests of the phases; where phases "
     "differ, every version with the folders it is true of (all of them in versions.csv)."
@@ -21,18 +24,33 @@ PROVENANCE = (
 
 
 def objectives_section(tables: Tables) -> Block:
-    return section("Objectives", variants([variant_entry(tables.results, label) for label in tables.results.variants]))
+    return section("Objectives", variants(variant_entries(tables.results)))
 
 
 def settings_section(tables: Tables) -> Block:
     results = tables.results
+    rows, recipe = changed_settings(results.record), display_text(results.record["config"].get("recipe"))
+    note = f"Settings that are not the recipe's ({recipe}) or the defaults, and what gave them. All of them: run.json."
     return section(
         "Settings and provenance",
-        table(["shared setting", "value"], settings_rows(results.record["identity"]), SETTINGS, "ll", "01", 7.5),
-        table(["provenance", ""], provenance_rows(tables), PROVENANCE, "ll", "01", 7.5),
-        table(["data", "count"], data_rows(results), "The annotated pairs: data/manifest.json.", "lr", "00", 7.5),
+        table(["setting", "value", "from"], rows, note, "lll", "010", 7),
+        None if rows else text(f"Every setting is the recipe's ({recipe}) or a default: run.json."),
+        table(["provenance", ""], provenance_rows(tables), PROVENANCE, "ll", "01", 7),
+        table(["data", "count"], data_rows(results), "The annotated pairs: data/manifest.json.", "lr", "00", 7),
         suite_block(results),
     )
+
+
+def changed_settings(record: dict[str, Any]) -> list[list[str]]:
+    """The settings whose source is neither the recipe nor a default; of runs that recorded no sources all that trials share."""
+    sources, config = record.get("sources"), record["config"]
+    if sources is None:
+        return [[*row, DASH] for row in settings_rows(record["identity"])]
+    recipe = str(config.get("recipe"))
+    changed = {
+        key: source for key, source in sources.items() if not source.startswith((f"builtin:recipes/{recipe}.toml", recipe))
+    }
+    return [[key, display_text(json.dumps(get_nested(config, key))), display_text(source)] for key, source in changed.items()]
 
 
 def suite_block(results: RunResults) -> Block | None:
@@ -57,31 +75,40 @@ def settings_rows(identity: dict[str, Any]) -> list[list[str]]:
     return [[name, display_text(json.dumps(value))] for name, value in values]
 
 
-def variant_entry(results: RunResults, label: str) -> dict[str, Any]:
-    """Title, citation, settings of every iteration and deviations from the shared training settings of one variant."""
-    variant = results.record["variants"][label]
+def variant_entries(results: RunResults) -> list[dict[str, Any]]:
+    """One entry per objective, with the settings of each of its variants."""
+    entries: dict[str, dict[str, Any]] = {}
+    for label in results.variants:
+        variant = results.record["variants"][label]
+        entry = entries.setdefault(variant["source_digest"], _objective_entry(variant))
+        entry["variants"].append({"label": display_text(variant_name(label, variant)), "settings": variant_settings(variant)})
+    return list(entries.values())
+
+
+def _objective_entry(variant: Mapping[str, Any]) -> dict[str, Any]:
+    citation, needs = variant["citation"], variant["needs"][-1]
+    return {
+        "title": display_text(variant["title"]),
+        "citation": display_text(f"{citation['label']}: {citation['title']}. {citation['where']}."),
+        "url": display_text(citation["url"]),
+        "needs": ", ".join(k if v is True else f"{k} {v}" for k, v in needs.items() if v) or "nothing",
+        "digest": variant["source_digest"],
+        "variants": [],
+    }
+
+
+def variant_settings(variant: Mapping[str, Any]) -> str:
+    """Hyper-parameters of every iteration, then what deviates from the settings that all trials share."""
     resolved = variant["resolved"]
-    parameters = []
+    parts = []
     for key in resolved[0]:
         values = [step[key] for step in resolved]
         is_constant = all(v == values[0] for v in values)
         schedule = " → ".join(map(display_text, values)) + " (by iteration)"
-        parameters.append([key, display_text(values[0]) if is_constant else schedule])
-    citation = variant["citation"]
-    needs = variant["needs"][-1]
-    return {
-        "label": label,
-        "title": display_text(variant["title"]),
-        "citation": display_text(f"{citation['label']}: {citation['title']}. {citation['where']}."),
-        "url": display_text(citation["url"]),
-        "parameters": parameters,
-        "needs": ", ".join(k if v is True else f"{k} {v}" for k, v in needs.items() if v) or "nothing",
-        "deviations": [
-            *([f"training.{k}", display_text(v)] for k, v in variant["training"].items()),
-            *([["data.examples", str(variant["examples"])]] if variant.get("examples") else []),
-        ],
-        "digest": variant["source_digest"],
-    }
+        parts.append(f"{key} = {display_text(values[0]) if is_constant else schedule}")
+    shared = [f"training.{key} = {display_text(value)}" for key, value in variant["training"].items()]
+    shared += [f"data.examples = {variant['examples']}"] if variant.get("examples") else []
+    return "; ".join([*parts, *(f"{part} (own)" for part in shared)]) or "no hyper-parameters"
 
 
 def data_rows(results: RunResults) -> list[list[str]]:
@@ -104,11 +131,16 @@ def provenance_rows(tables: Tables) -> list[list[str]]:
         ["base model digest", str(record["base_digest"])],
         *([["base model commit on the hub", display_text(record["base_commit"])]] if record.get("base_commit") else []),
         ["prompt template", record["template"]],
-        *[[f"hardware: {k}", display_text(_format_value(v))] for k, v in record["hardware"].items() if k not in names_of_phases],
+        ["hardware", _hardware(record["hardware"], names_of_phases)],
         *made_with,
         benchmark_version,
         ["step-0 invariant", f"|log-ratio| per token before an update ≤ {step0.max():.2g} nats" if len(step0) else DASH],
     ]  # fmt: skip
+
+
+def _hardware(hardware: Mapping[str, Any], elsewhere: set[str]) -> str:
+    parts = [f"{name} {_format_value(value)}" for name, value in hardware.items() if name not in elsewhere]
+    return display_text(", ".join(parts), MAX_VERSIONS_CHARS) if parts else DASH
 
 
 def _format_value(value: Any) -> str:
@@ -119,14 +151,16 @@ def _format_value(value: Any) -> str:
 
 
 def version_rows(tables: Tables) -> list[list[str]]:
-    """One row per library and part of the machine: the version of all phases, or each version with its number of phases."""
-    rows = []
+    """What all phases were made with, in one row; then a row for each library or part of the machine that differs."""
+    same, different = [], []
     for name, name_rows in tables.versions.groupby("name", sort=False):
         versions = name_rows.to_dict("records")
+        if len(versions) == 1:
+            same.append(f"{name} {versions[0]['version']}")
+            continue
         parts = [
             f"{row['version'] or 'not recorded'} in {row['phases']} of {row['of']} phases ({shorten_list(row['where'].split())})"
             for row in versions
         ]
-        shown_versions = versions[0]["version"] if len(versions) == 1 else "; ".join(parts)
-        rows.append([f"made with: {display_text(name)}", display_text(shown_versions)])
-    return rows
+        different.append([f"made with: {display_text(name)}", display_text("; ".join(parts))])
+    return [*([["made with", display_text(", ".join(same), MAX_VERSIONS_CHARS)]] if same else []), *different]

@@ -6,11 +6,11 @@ from typing import Any
 
 from harness.analysis.frames import select
 from harness.analysis.score_scale import describe_unaveraged
-from harness.analysis.stats import tied
 from harness.records import INITIAL
-from harness.reporting.report.blocks import Block, display_text, section, table
-from harness.reporting.report.content.tables import Tables
+from harness.reporting.display_text import display_text
+from harness.reporting.report.blocks import Block, section, table
 from harness.reporting.tables.formatting import DASH, brackets, own_unit
+from harness.reporting.tables.reading import Tables
 
 LOSS_COLUMNS = {"drop": "lost since best", "largest_fall": "largest loss", "falls": "losses"}
 
@@ -52,23 +52,3 @@ def _minus_initial(tables: Tables, name: str, label: str) -> str:
         return DASH
     row, show = pairs.iloc[0], "{:+.4g}".format
     return show(row["difference"]) + brackets(row["low"], row["high"], show)
-
-
-def unaveraged_sentences(tables: Tables) -> list[str]:
-    """Per row: the best score at the last iteration, in the row's direction, and the initial policy's."""
-    sentences = []
-    for task in tables.results.unaveraged_tasks:
-        scale = tables.results.scales[task["name"]]
-        last_rows = select(tables.leaderboard, iteration=tables.last, objective=tables.results.variants)
-        last_rows = last_rows.dropna(subset=task["name"])
-        if last_rows.empty:
-            continue
-        values = last_rows[task["name"]]
-        best_rows = last_rows[tied(values, values.max() if scale.higher_is_better else values.min())]
-        best_word = "highest" if scale.higher_is_better else "lowest"
-        sentences.append(
-            f"Beside the mean, {display_text(describe_unaveraged(task, scale))}: the {best_word} at the last iteration "
-            f"({tables.last}) is {' and '.join(best_rows['objective'])}'s, {own_unit(best_rows[task['name']].iloc[0])}; the "
-            f"initial policy's is {own_unit(tables.initial_scores()[task['name']])}."
-        )
-    return sentences

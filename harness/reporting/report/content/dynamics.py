@@ -11,58 +11,37 @@ import pandas as pd
 from harness.analysis.facts import PHASE_KINDS
 from harness.analysis.frames import select
 from harness.records import INITIAL, INITIAL_ITERATION
-from harness.reporting.figures.training import MEASUREMENT_LABELS
-from harness.reporting.report.blocks import Block, display_text, in_panel, samples, section, table, text
-from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.formatting import DASH, brackets
+from harness.reporting.display_text import display_text
+from harness.reporting.first_page.numbers import PanelNumbers
+from harness.reporting.report.blocks import Block, in_panel, samples, section, table, text
+from harness.reporting.report.content.figures import figure_block
+from harness.reporting.tables.formatting import DASH
+from harness.reporting.tables.reading import Tables
 
-NUM_PROMPTS, MAX_LINES_PER_PROMPT, MAX_TRAINING_FIGURES = 2, 20, 4
+NUM_PROMPTS, MAX_LINES_PER_PROMPT, MAX_RESPONSE_CHARS = 2, 10, 150
 
 
 def training_section(tables: Tables) -> Block:
     caption = (
-        "Real and synthetic responses in training, step by step (first seed). Objectives with a "
-        "reference: log-ratio to the opponent, which begins each iteration at 0; without one: log-probability of the whole "
-        "response. Thin vertical lines: a new iteration begins. Numbers: training.csv."
+        "Real and synthetic responses in training, step by step (first seed). Objectives with a reference: log-ratio to the "
+        "opponent, which begins each iteration at 0; without one: log-probability of the whole response. Thin vertical lines: a "
+        "new iteration begins. Numbers: training.csv."
     )
-    return section("Training", *(tables.figure("training", number, caption) for number in range(1, MAX_TRAINING_FIGURES + 1)))
+    return section("Training", figure_block(tables, "training", 1, caption))
 
 
 def drift_section(tables: Tables) -> Block:
-    blocks: list[Block | None] = []
     bars = "bars: standard error over prompts"
     if tables.seeds > 1:
         bars = "means over seeds; bands: 95 % interval over seeds, on these prompts, from three on"
-    for number, panel in enumerate(tables.panels, 1):
-        where = f" ({panel['title']})" if panel["title"] else ""
-        caption = (
-            f"The same held-out prompts after every iteration{where}, one sampled response each (i: initial policy); {bars}. "
-            "KL(p ‖ q): on samples of p, per response; previous: the opponent. reward agrees: share of prompts on which the "
-            "response with the higher reward is also the more likely one. Numbers: drift.csv; each seed's: dynamics.csv."
-        )
-        blocks += [tables.figure("drift", number, caption), drift_table(tables, panel)]
-    return section("Drift", *blocks)
-
-
-def drift_table(tables: Tables, panel: dict[str, Any]) -> Block | None:
-    """The initial policy and every objective's last iteration, measurement by measurement."""
-    models = [(INITIAL, INITIAL_ITERATION), *((label, tables.last) for label in panel["labels"])]
-    rows = []
-    for name, label in MEASUREMENT_LABELS.items():
-        measured = select(tables.drift, name=name)
-        if measured.empty:
-            continue
-        counts = select(measured, objective=[objective for objective, _ in models])["n"].astype(int)
-        found = [select(measured, objective=o, iteration=t).to_dict("records") for o, t in models]
-        unit = str(measured["unit"].iloc[0]).replace("share of ", "of ")
-        rows.append([label, unit, _range(counts), *(_format_measurement(one[0]) if one else DASH for one in found)])
+    measured = select(tables.drift, name="heldout_nll_per_token")["n"].dropna().astype(int)
+    prompts = f"n = {_range(measured)} prompts of each seed; " if len(measured) else ""
     caption = (
-        f"Initial policy and iteration {tables.last}{in_panel(panel)}; n: prompts (of each seed), for distinct-2 bigrams and for "
-        "churn items; brackets: 95 % interval over seeds on these prompts, ±: standard error over prompts (one seed). "
-        f"{kl_note(tables)} Numbers: drift.csv."
+        f"The same held-out prompts after every iteration{in_panel(tables.panels[0])}, one sampled response each; {prompts}"
+        f"{bars}. {kl_note(tables)} previous: the opponent; reward agrees: share of prompts on which the response with the "
+        "higher reward is also the more likely one. Numbers: drift.csv; each seed's: dynamics.csv."
     )
-    header = ["measurement", "unit", "n", *(objective for objective, _ in models)]
-    return table(header, rows, caption, "llr" + "r" * len(models), "000" + "1" * len(models), 6.4)
+    return section("Drift", figure_block(tables, "drift", 1, caption))
 
 
 def kl_note(tables: Tables) -> str:
@@ -89,39 +68,40 @@ def _range(counts: Any) -> str:
     return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"
 
 
-def _format_measurement(row: Mapping[Any, Any]) -> str:
-    if not pd.isna(row["low"]):
-        return f"{row['value']:.3g}" + brackets(row["low"], row["high"], "{:.3g}".format)
-    return f"{row['value']:.3g}" + ("" if pd.isna(row["stderr"]) or row["stderr"] == 0 else f" ± {row['stderr']:.1g}")
-
-
 def samples_section(tables: Tables) -> Block:
-    """The first held-out prompts with the real response and those of every checkpoint of the first seed, by iteration."""
-    results = tables.results
+    """The held-out prompts whose responses differ most between checkpoints, with the real response; of the first seed."""
+    results, numbers = tables.results, PanelNumbers(tables, tables.panels[0])
     first_seed = results.record["seeds"][0]
     labels = tables.panels[0]["labels"]
-    initial = results.held_out_samples.get((INITIAL, None, INITIAL_ITERATION), [])[:NUM_PROMPTS]
     shown = _iterations_shown(tables.last, len(labels))
     trained = [(label, first_seed, t) for label in results.record["variants"] if label in labels for t in shown]
     keys = [(INITIAL, None, INITIAL_ITERATION), *trained]
-    names = {key: "initial policy" if key[0] == INITIAL else f"{key[0]}, iter {key[2]}" for key in keys}
+    names = {key: "start" if key[0] == INITIAL else f"{numbers.names[key[0]]}, iter {key[2]}" for key in keys}
+    kept = {key: results.held_out_samples[key] for key in keys if key in results.held_out_samples}
+    start = kept.get(keys[0], [])
+    different = [len({rows[i]["text"] for rows in kept.values() if i < len(rows)}) for i in range(len(start))]
+    most = sorted(range(len(start)), key=lambda i: -different[i])[:NUM_PROMPTS]
     prompts = []
-    for index, row in enumerate(initial):
-        rows = {key: results.held_out_samples[key][index] for key in keys if key in results.held_out_samples}
-        texts = {key: display_text(one["text"]) + ("" if one["finished"] else " ▮ cut off") for key, one in rows.items()}
-        responses = [[names[key], text] for key, text in texts.items()]
+    for index in sorted(most):
+        rows = {key: of_key[index] for key, of_key in kept.items() if index < len(of_key)}
+        responses = [[names[key], _shown_response(one)] for key, one in rows.items()]
+        row = start[index]
         shown_row = {name: display_text(row[name]) for name in ("prompt", "real")}
         prompts.append({"id": row["example_id"], **shown_row, "responses": responses})
     note = (
-        "The first held-out prompts, with the real response and one sample of every checkpoint at temperature 1 (seed "
-        f"{first_seed}), iterations {', '.join(map(str, shown))}. Origin: probe/samples.jsonl.gz of each iteration."
+        f"Of {len(start)} held-out prompts those whose responses differ most between these checkpoints, one sample of each at "
+        f"the run's temperature (seed {first_seed}), iterations {', '.join(map(str, shown))}. Origin: probe/samples.jsonl.gz."
     )
     return section("What the checkpoints say", text(note), samples(prompts))
 
 
+def _shown_response(sample: Mapping[str, Any]) -> str:
+    return display_text(sample["text"], MAX_RESPONSE_CHARS) + ("" if sample["finished"] else " ▮ cut off")
+
+
 def _iterations_shown(last: int, objectives: int) -> list[int]:
-    """All iterations where a prompt's lines fit half a page, else the first, the middle and the last, or the two ends."""
-    for candidates in (range(last + 1), (0, last // 2, last), (0, last)):
+    """All iterations where there is room, else the first, the middle and the last, or the two ends, or the last alone."""
+    for candidates in (range(last + 1), (0, last // 2, last), (0, last), (last,)):
         if len(set(candidates)) * objectives <= MAX_LINES_PER_PROMPT:
             break
     return sorted(set(candidates))
@@ -129,7 +109,7 @@ def _iterations_shown(last: int, objectives: int) -> list[int]:
 
 def cost_section(tables: Tables) -> Block:
     """Per variant, summed over seeds and iterations: tokens, seconds and peak memory of each phase."""
-    costs = tables.read("tables/cost_total.csv")
+    costs, numbers = tables.read("tables/cost_total.csv"), PanelNumbers(tables, tables.panels[0])
     phases = list(dict.fromkeys([*PHASE_KINDS, *costs["phase"]]))
     rows = []
     for label in tables.results.variants:
@@ -138,7 +118,7 @@ def cost_section(tables: Tables) -> Block:
         spent = [by_phase.get(phase) for phase in phases]
         counts = (DASH if pd.isna(count) else f"{count / 1000:,.0f}" for count in tokens)
         cells = (DASH if one is None else f"{one['seconds']:,.0f}, {one['peak_memory_gib']:.2f}" for one in spent)
-        rows.append([label, *counts, *cells])
+        rows.append([numbers.names[label], *counts, *cells])
     caption = (
         "Thousands of tokens (trained: with their prompts; drawn, scored: responses); then seconds, which depend on the "
         "machine and on what else ran on it, and peak memory in GiB of each phase; sums (memory: maximum) over seeds and "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from harness.reporting.report.blocks import Block, display_text, section, table, text
-from harness.reporting.report.content.tables import Tables
+from harness.reporting.display_text import display_text
+from harness.reporting.report.blocks import Block, section, table, text
 from harness.reporting.tables.first_ids import first_ids_sentence
+from harness.reporting.tables.reading import Tables
 
-NUM_SHOWN = 12
+NUM_SHOWN = 5
 
 
 def first_ids_section(tables: Tables) -> Block | None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError, error_line
-from harness.reporting.report.blocks import Block, display_text, section, table, text
-from harness.reporting.report.content.tables import Tables
+from harness.reporting.display_text import display_text
+from harness.reporting.report.blocks import Block, section, table, text
+from harness.reporting.tables.reading import Tables
 
 FOLDER = "published"
 SAME, SOURCE, WHERE, PAGE, STATUS = "same_suite", "source", "table", "page", "status"

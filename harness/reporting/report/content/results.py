@@ -1,117 +1,63 @@
-"""Scores and their uncertainty: the leaderboard, one curve per task, pairwise comparisons, stability, collapse."""
+"""Task by task: the start and every objective's last iteration; and the findings of the collapse detector, counted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from harness.analysis.frames import select
 from harness.records import INITIAL
-from harness.reporting.report.blocks import Block, display_text, in_panel, section, table, text
-from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.formatting import DASH, brackets, footnote, leaderboard_rows, points, with_interval
-
-MAX_FINDINGS = 60
-STATISTICS = {"drop": "drop", "largest_fall": "largest fall", "falls": "falls", "area_lost": "area lost", "churn": "churn"}
-
-
-def scores_section(tables: Tables) -> Block:
-    header, rows = leaderboard_rows(tables.results, tables.leaderboard)
-    labels = {*(label for panel in tables.panels for label in panel["labels"]), INITIAL}
-    rows = [row for row in rows if row[0] in labels]
-    num_averaged, num_unaveraged = len(tables.results.averaged_tasks), len(tables.results.unaveraged_tasks)
-    grow = "00" + "1" * num_averaged + "000" + "1" * num_unaveraged
-    blocks = [table(header, rows, footnote(tables.results), "ll" + "r" * (len(header) - 2), grow, 6.6)]
-    for number, panel in enumerate(tables.panels, 1):
-        note = "(i: initial policy; dotted: chance; means over seeds). Numbers: leaderboard.csv."
-        caption = f"Each task against iteration{in_panel(panel)} {note}"
-        blocks.append(tables.figure("tasks", number, caption))
-    return section("Scores", *blocks)
+from harness.reporting.first_page.numbers import PanelNumbers, panels_of
+from harness.reporting.report.blocks import Block, in_panel, section, table
+from harness.reporting.report.content.figures import figure_block
+from harness.reporting.tables.formatting import footnote, leaderboard_rows
+from harness.reporting.tables.reading import Tables
 
 
-def comparisons_section(tables: Tables) -> Block:
-    """For every panel a square: row minus column at the last iteration."""
-    blocks = []
-    for panel in tables.panels:
-        labels = panel["labels"]
-        others = [*(labels[:-1] if len(labels) > 1 else []), INITIAL]
-        rows = []
-        for a in labels:
-            pairs = [tables.pair(panel["title"], a, b) for b in others]
-            empty = ["" if a == b else DASH for b in others]
-            rows.append([a, *(_format_difference(pair) if pair else dash for pair, dash in zip(pairs, empty, strict=True))])
-        over = select(tables.comparisons, panel=panel["title"])["over"].dropna()
-        corrected = " (corrected over tasks; with McNemar's test where the interval is over items alone)"
-        per_task = "" if tables.by_bootstrap else corrected
-        caption = (
-            f"Row minus column at iteration {tables.last}{in_panel(panel)}, in points of the mean over tasks, with 95 % interval "
-            f"over {over.iloc[0] if len(over) else DASH}{', by bootstrap' if tables.by_bootstrap else ''} (none below five items "
-            "a task), paired on the same items and seeds. ** p < 0.01, * p < 0.05 after Holm's correction over the panel's "
-            f"pairs. Per task{per_task} and the probability of improvement: comparisons.csv." + _unpaired_note(tables)
-        )
-        blocks.append(table(["", *others], rows, caption, size=7.4 if len(others) < 7 else 6.4))
-    return section("Pairwise comparisons", *blocks)
+def tasks_section(tables: Tables) -> Block:
+    numbers = PanelNumbers(tables, tables.panels[0])
+    note = "(start: the initial policy; dotted: chance; means over seeds). Numbers: leaderboard.csv, scores.csv."
+    caption = f"Each task against iteration{in_panel(tables.panels[0])} {note}"
+    return section("Task by task", last_scores(tables, numbers), figure_block(tables, "tasks", 1, caption))
 
 
-def _unpaired_note(tables: Tables) -> str:
-    """A note on the rows that prevent a comparison of means, because they have no item scores; else empty."""
-    comparisons = tables.comparisons
-    unpaired = set(select(comparisons, difference=None)["task"])
-    names = [display_text(row["label"]) for row in tables.results.averaged_tasks if row["name"] in unpaired]
-    return f" No mean is compared, because these rows have no item scores to pair: {', '.join(names)}." if names else ""
+def last_scores(tables: Tables, numbers: PanelNumbers) -> Block | None:
+    """The leaderboard's rows of the start and of the last iterations, the mean first."""
+    board = tables.leaderboard
+    labels = list(dict.fromkeys(label for panel in panels_of(tables) for label in [*panel.labels, *panel.incomplete]))
+    shown = pd.concat([select(board, objective=INITIAL), *(select(board, objective=o, iteration=tables.last) for o in labels)])
+    header, rows = leaderboard_rows(tables.results, shown)
+    num_tasks = len(tables.results.averaged_tasks)
+    order = [0, 2 + num_tasks, *range(2, 2 + num_tasks), *range(5 + num_tasks, len(header))]
+    cells = [[_name(numbers, row["objective"]), *(printed[i].removesuffix(" *") for i in order[1:])]
+             for row, printed in zip(shown.to_dict("records"), rows, strict=True)]  # fmt: skip
+    grow = "00" + "1" * (len(order) - 2)
+    caption = f"The start, and every objective at the last iteration ({tables.last}). {footnote(tables.results)}"
+    return table([header[i] for i in order], cells, caption, "l" + "r" * (len(order) - 1), grow, 6.8)
 
 
-def _format_difference(pair: dict) -> str:
-    stars = "" if pd.isna(pair["p_holm"]) else "**" if pair["p_holm"] < 0.01 else "*" if pair["p_holm"] < 0.05 else ""
-    return points(pair["difference"]) + stars + brackets(pair["low"], pair["high"], points)
+def _name(numbers: PanelNumbers, label: str) -> str:
+    return "start" if label == INITIAL else numbers.names[label]
 
 
-def stability_section(tables: Tables) -> Block:
-    rows = []
-    for label in tables.results.variants:
-        numbers = select(tables.stability, objective=label)
-        over_seeds = select(numbers, seed=None).set_index("name").to_dict("index")
-        if not over_seeds:
-            rows.append([label, *[DASH] * (len(STATISTICS) + 2)])
-            continue
-        per_seed = select(numbers, name="best_iteration").dropna(subset="seed")["value"]
-        cells = [_format_statistic(name, over_seeds[name]) if name in over_seeds else DASH for name in STATISTICS]
-        rows.append([label, " ".join(str(int(v)) for v in per_seed), *cells, str(int(over_seeds["best"]["seeds"]))])
-    caption = (
-        "Per seed, then averaged over the seeds that finished every iteration; brackets: 95 % interval over seeds on these "
-        "items (t; none below three seeds, or where all seeds agree). drop: best minus last; largest fall: from one iteration to "
-        "the next; falls: iterations that lost; area lost: running best minus value, mean over iterations; churn: share of items "
-        "whose correctness flips from one iteration to the next. Noise alone makes these larger than 0, so they do not prove "
-        "a loss. Points and percent. Numbers, also of each seed: stability.csv."
-    )
-    header = ["objective", "best at (each seed)", *STATISTICS.values(), "seeds"]
-    return section("Stability", table(header, rows, caption, grow="0" * 8, size=7.6))
-
-
-def _format_statistic(name: str, number: Mapping[Any, Any]) -> str:
-    if name == "falls":  # a number of iterations
-        return f"{number['value']:.1f}" + brackets(number["low"], number["high"], "{:.1f}".format)
-    return with_interval(number["value"], number["low"], number["high"])
-
-
-def collapse_section(tables: Tables) -> Block:
-    """The findings of the collapse detector; a sentence where there are none."""
-    findings = tables.read("tables/collapse.csv")
+def collapse_section(tables: Tables) -> Block | None:
+    """Findings as a table of kinds and objectives; one by one where they are few; None without any: page 1 says so."""
+    findings = select(tables.read("tables/collapse.csv"), objective=tables.results.variants)
     if findings.empty:
-        nothing = "The collapse detector found nothing in any checkpoint. Its rules: harness/analysis/collapse.py."
-        return section("Collapse", text(nothing))
-    findings = select(findings, objective=tables.results.variants)
-    counts = sorted([*key, str(count)] for key, count in findings.groupby(["finding", "objective"]).size().items())
-    shown = findings.head(MAX_FINDINGS).to_dict("records")
-    rows = [[r["objective"], str(int(r["seed"])), str(r["iteration"]), r["finding"], display_text(r["evidence"])] for r in shown]
-    truncation_note = f" The first {MAX_FINDINGS} of {len(findings)}." if len(findings) > MAX_FINDINGS else ""
-    counts_caption = "Checkpoints (one per seed and iteration) with a finding."
+        return None
+    numbers = PanelNumbers(tables, tables.panels[0])
+    kinds, labels = list(dict.fromkeys(findings["finding"])), [o for o in numbers.names if o in set(findings["objective"])]
+    rows = [[kind, *(_count(select(findings, finding=kind, objective=label)) for label in labels)] for kind in kinds]
     caption = (
-        f"Every finding with its evidence.{truncation_note} Bounds and source of the evidence: collapse.csv; rules: "
-        "harness/analysis/collapse.py."
+        "Findings of the collapse detector; in brackets the seeds they are of. Each with its evidence and bound: collapse.csv; "
+        "the rules: harness/analysis/collapse.py."
     )
-    counted = table(["finding", "objective", "checkpoints"], counts, counts_caption, "llr", "000")
-    listed = table(["objective", "seed", "iter", "finding", "evidence"], rows, caption, "lrrll", "00001", 7)
-    return section("Collapse", counted, listed)
+    counted = table(
+        ["finding", *(numbers.names[label] for label in labels)], rows, caption, grow="1" + "0" * len(labels), size=7.6
+    )
+    return section("Collapse", counted)
+
+
+def _count(rows: Any) -> str:
+    return f"{len(rows)} ({rows['seed'].nunique()})" if len(rows) else ""

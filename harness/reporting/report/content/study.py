@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.frames import select
-from harness.reporting.report.blocks import Block, display_text, section, table
+from harness.reporting.display_text import display_text
+from harness.reporting.report.blocks import Block, section, table
 from harness.reporting.report.content.published import published_table
-from harness.reporting.report.content.summary import format_points
-from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import MEAN_TASK
-from harness.reporting.tables.formatting import DASH, with_interval
+from harness.reporting.tables.formatting import DASH, brackets, points, with_interval
+from harness.reporting.tables.reading import Tables
 
 SHOWN = ("mean", "mean_low", "mean_high", "item_stderr")
 PASSES_NOTE = "passes: forward passes of all tokens, a trained one counted as three, for its backward pass"
@@ -71,7 +71,11 @@ def contrasts_block(tables: Tables) -> Block | None:
         question = display_text(contrast["question"])
         numbers = [DASH, DASH, "0"]
         for row in select(comparisons, question=contrast["question"]).head(1).to_dict("records"):
-            numbers = [format_points(row), _p(row["p_holm"]), str(int(row["seeds"]))]
+            numbers = [
+                f"{points(row['difference'])}{brackets(row['low'], row['high'], points)} points",
+                _p(row["p_holm"]),
+                str(int(row["seeds"])),
+            ]
         sides = [f"{label}, iter {t}" for label, t in (contrast["a"], contrast["b"])]
         rows.append([question, *sides, *numbers, *_compute_cells(compute, question)])
     method = "by bootstrap over" if tables.by_bootstrap else "over"

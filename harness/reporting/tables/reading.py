@@ -10,8 +10,6 @@ from harness.analysis.frames import Frame, select, with_integers
 from harness.analysis.text_columns import read_table
 from harness.errors import UserError, error_line
 from harness.records import INITIAL
-from harness.reporting.figures import figure_name
-from harness.reporting.report.blocks import Block, figure
 from harness.reporting.tables.comparisons import MEAN_TASK, is_bootstrap_table, turned_pair, with_current_columns
 
 
@@ -86,8 +84,3 @@ class Tables:
         """The comparison of two objectives in the mean over tasks, turned so that it reads a minus b; None without one."""
         rows = select(self.comparisons, panel=panel, task=MEAN_TASK).dropna(subset="difference")
         return turned_pair(rows, a, b)
-
-    def figure(self, kind: str, number: int, caption: str) -> Block | None:
-        """The figure of the `number`-th panel or group of variants, counted from 1; None where it was not drawn."""
-        name = figure_name(kind, number)
-        return figure(name, caption) if (self.results.root / "plots" / f"{name}.svg").exists() else None
