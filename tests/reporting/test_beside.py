@@ -177,6 +177,10 @@ def test_items_tell_a_score_of_100_even_where_its_mean_is_below_1(run):
         assert facts.scales["lab_continuation"].in_mean == in_mean
 
 
+def said_on_page_1(said):
+    return [one["text"] for entry in said["first_page"][0]["entries"] for one in entry["sentences"]]
+
+
 def test_everything_is_printed_in_words_and_none_of_it_as_percent(run):
     remake(run)
     refresh(run)
@@ -188,11 +192,11 @@ def test_everything_is_printed_in_words_and_none_of_it_as_percent(run):
     by_title = {section["title"]: section["blocks"] for section in said["sections"]}
     beside = "Beside the mean, Pages (word_perplexity, lower is better): "
     lowest = "the lowest at the last iteration (1) is space's, 18; the initial policy's is 20."
-    assert beside + lowest in by_title["Summary"][0]["items"]
+    assert beside + lowest in said_on_page_1(said)
     (table,) = by_title["Beside the mean"]
     assert ["Pages", "spin", "20", "12", "0", "30", "–", "18", "18", "1"] in table["rows"]
-    results = ("Summary", "Scores", "Pairwise comparisons", "Stability", "Beside the mean", "Collapse")
-    shown = json.dumps([by_title[title] for title in results])
+    results = ("Where they end, and how steadily", "Task by task", "Beside the mean")
+    shown = json.dumps([said["first_page"], *(by_title[title] for title in results)])
     assert not [wrong for wrong in ("1800", "3000", "1200", "nan") if wrong in shown]
     points = json.loads((run / "plots/tasks.points.json").read_text())
     assert any("Pages, SPIN, iteration 1: 30 word_perplexity" in point["text"] for point in points)
@@ -213,8 +217,7 @@ def test_a_suite_with_no_share_at_all_has_no_mean_and_says_so(run):
     assert compared[compared["task"] == "mean"]["difference"].isna().all()
     assert ranking_table(PairedScores(facts), board, stability_table(facts), compared)["leader"].sum() == 0
     assert "; no mean, which no task enters; " in (run / "tables/leaderboard.md").read_text()
-    summary = content(facts)["sections"][0]["blocks"][0]["items"]
-    assert summary[0] == "No row of this suite enters a mean over tasks: every row is shown by itself."
+    assert said_on_page_1(content(facts))[0] == "No row of this suite enters a mean over tasks: every row is shown by itself."
 
 
 def test_seeds_compare_in_the_rows_direction(run):

@@ -3,48 +3,78 @@
 import shutil
 
 import pandas as pd
+import pytest
 
 from harness.analysis.facts import RunResults
-from harness.reporting.report.content import content
+from harness.reporting.first_page.build import first_page
 from harness.reporting.tables import refresh
 from harness.reporting.tables.collapse import COLUMNS
+from harness.reporting.tables.reading import Tables
 from harness.reporting.tables.task_notes import COLUMNS as NOTES
 from harness.security.escaping import to_csv_text
 from tests.conftest import read_csv_rows
 from tests.reporting.conftest import change
 
 
-def first_page(run):
-    return str(content(RunResults(run))["sections"][0])
+def said(run):
+    """What page 1 says of the run, sentence by sentence."""
+    return [one.text for answer in first_page(Tables(RunResults(run))).answers for one in answer.sentences]
 
 
-def test_every_finding_and_every_note_is_on_the_first_page(run):
+def write(run, findings, notes):
+    (run / "tables/collapse.csv").write_text(to_csv_text(pd.DataFrame(findings, columns=COLUMNS)))
+    (run / "tables/task_notes.csv").write_text(to_csv_text(pd.DataFrame(notes, columns=NOTES)))
+
+
+def found(objective, iteration, kind, evidence):
+    return (objective, 0, iteration, kind, evidence, 1.0, 0.5, f"{objective}/seed-0/iteration-{iteration}")
+
+
+@pytest.mark.parametrize("count", [1, 5, 6, 30])
+def test_every_finding_is_named_with_its_evidence_or_counted_beyond_five_of_a_kind(run, count):
     refresh(run)
-    findings = [
-        ("spin", 0, t, kind, f"evidence {kind} {t}", 1.0, 0.5, f"spin/seed-0/iteration-{t}")
-        for kind, count in (("task halved", 2), ("drift from the data", 1))
-        for t in range(count)
-    ]
+    findings = [found(("space", "spin")[n % 2], n % 2, "task halved", f"evidence {n}") for n in range(count)]
+    write(run, findings, [])
+    (line,) = [line for line in said(run) if line.startswith("Task halved")]
+    if count <= 5:
+        assert all(f"evidence {n}" in line for n in range(count))
+    else:
+        of_space, of_spin = (count + 1) // 2, count // 2
+        assert f"SPACE {of_space}, from iteration 0; SPIN {of_spin}, from iteration 1" in line and "evidence 0" in line
+
+
+def test_kinds_beyond_those_with_room_keep_their_counts(run):
+    refresh(run)
+    findings = [found("spin", 0, f"kind {kind}", "evidence") for kind in range(6) for _ in range(7)]
+    write(run, findings, [])
+    assert sum("SPIN 7, from iteration 0" in line for line in said(run)) == 6
+
+
+def test_every_note_on_a_task_is_named_or_counted_beyond_five_of_a_kind(run):
+    refresh(run)
     notes = [
-        ("space", 1, 1, f"task_{n}", f"Task {n}", note, "-9.0 points since the start [-12.0, -6.0]", 0.3, 0.3, "scores.csv")
+        ("space", 1, 1, f"task_{n}", f"Task {n}", note, "-9.0 points since the start [-12.0, -6.0]", -0.09, 0.3, "scores.csv")
         for note, count in (("constant", 1), ("full", 7), ("at chance", 2), ("falling", 1))
         for n in range(count)
     ]
-    (run / "tables/collapse.csv").write_text(to_csv_text(pd.DataFrame(findings, columns=COLUMNS)))
-    (run / "tables/task_notes.csv").write_text(to_csv_text(pd.DataFrame(notes, columns=NOTES)))
-    page = first_page(run)
-    assert "task halved: spin (iteration 0, seed 0: evidence task halved 0, 2 times in all)" in page
-    assert "drift from the data: spin (iteration 0, seed 0: evidence drift from the data 0)" in page
-    assert "Task 4 (space); and 2 more" in page and "Task 5" not in page  # seven full tasks: five, and how many more
-    assert "constant" in page and "Task 1 (space)" in page
-    assert "fell from the start to the last iteration" in page and "space -9.0 points" in page
+    write(run, [], [*notes, ("initial", -1, None, "task_1", "Task 1", "constant", "one and the same", 1.0, 0.95, "scores.csv")])
+    lines = said(run)
+    (full,) = [line for line in lines if line.startswith("Full")]
+    assert all(f"Task {n} (SPACE)" in full for n in range(5)) and full.endswith("and two more tasks.")
+    assert any(line.startswith("Constant") and "Task 0 (SPACE); Task 1 (start)" in line for line in lines)
+    assert any(line.startswith("Within two standard errors of chance: Task 0 (SPACE); Task 1 (SPACE)") for line in lines)
+    assert any(
+        line.startswith("Lower at the last iteration than at the start") and "Task 0 (SPACE -9.0)" in line for line in lines
+    )
 
 
-def test_a_run_without_such_tasks_says_nothing_of_them(run):
+def test_a_run_without_findings_says_so_and_nothing_of_tasks(run):
     refresh(run)
-    for name, columns in (("collapse", COLUMNS), ("task_notes", NOTES)):
-        (run / f"tables/{name}.csv").write_text(to_csv_text(pd.DataFrame(columns=columns)))
-    assert "task_notes.csv" not in first_page(run) and "Collapse detector" not in first_page(run)
+    write(run, [], [])
+    lines = said(run)
+    assert "The collapse detector found nothing." in lines and not [
+        line for line in lines if line.startswith(("Full", "Constant"))
+    ]
 
 
 def test_a_task_with_one_and_the_same_prediction_is_noted(run):

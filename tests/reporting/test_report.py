@@ -127,7 +127,7 @@ def test_every_number_of_the_reports_tables_is_in_a_csv_beside_it(run, tmp_path)
         except ValueError:
             known |= set(NUMBER.findall(cell))
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
-    for title in ("Summary", "Scores", "Pairwise comparisons", "Stability", "Drift", "Cost"):
+    for title in ("Where they end, and how steadily", "Task by task", "Cost"):
         part = text.partition(f"<h2>{title}</h2>")[2].partition("</section>")[0]
         cells = [html.unescape(c) for c in re.findall(r'<td class="r[^"]*">(.*?)</td>', part)]
         printed = {n.lstrip("+-−") for cell in cells for n in NUMBER.findall(cell)}

@@ -13,7 +13,9 @@ from harness.analysis.frames import select
 from harness.analysis.stats import Uncertainty, interval, sum_uncertainties
 from harness.errors import UserError
 from harness.records import INITIAL
-from harness.reporting.report.content.summary import _enough_items, _retention_sentences
+from harness.reporting.first_page.build import few_items
+from harness.reporting.first_page.lasting import since_best
+from harness.reporting.first_page.numbers import PanelNumbers
 from harness.reporting.tables.comparisons import comparisons_table
 from harness.reporting.tables.curves import stability_table
 from harness.reporting.tables.formatting import as_markdown
@@ -36,7 +38,7 @@ def made(answers, seeds=(0,), iterations=1, clusters=None):
     rows = [{"name": task, "label": task, "metric": "acc", "chance": 0.0} for task in TASKS]
     facts.record = {
         "suite": "s", "suites": {"s": {"name": "s", "version": "1", "task": rows}}, "seeds": list(seeds),
-        "iterations": iterations, "variants": dict.fromkeys(labels), "name": "made",
+        "iterations": iterations, "variants": {label: entry_of(label) for label in labels}, "name": "made",
     }  # fmt: skip
     shared = {"items": "same", **({"clusters": clusters} if clusters else {})}
     facts.__dict__["item_scores"] = {
@@ -51,6 +53,12 @@ def made(answers, seeds=(0,), iterations=1, clusters=None):
         ]
     ).astype({"seed": "Int64"})  # fmt: skip
     return facts
+
+
+def entry_of(label):
+    """The record's entry of an objective; sft is the one that needs no generated responses."""
+    needs = {"reference": label != "sft", "synthetic": int(label != "sft"), "proto": 0}
+    return {"name": label, "folder": label, "title": label.upper(), "needs": [needs]}
 
 
 def drawn(generator, items=30, share=0.5):
@@ -161,6 +169,10 @@ class Written(Tables):
         self.__dict__ |= {"leaderboard": board, "stability": curves, "comparisons": compared, "ranking": standing}
 
 
+def lasts(written):
+    return [sentence.text for sentence in since_best(PanelNumbers(written, written.panels[0]))]
+
+
 def test_a_loss_is_claimed_only_where_the_paired_interval_shows_it():
     """a falls from 0.9 to 0.3, b is flat with noise, c is highest at the last iteration: of c nothing is lost or said."""
     facts = played({"a": (0.6, 0.9, 0.3), "b": (0.5, 0.5, 0.5), "c": (0.2, 0.3, 0.9)}, items=60, seed=1)
@@ -171,9 +183,9 @@ def test_a_loss_is_claimed_only_where_the_paired_interval_shows_it():
     assert a["since_best_low"] < a["since_best"] < a["since_best_high"] < 0
     assert standing.loc["b", "since_best_high"] > 0 and standing.loc["b", "drop"] > 0
     assert np.isnan(standing.loc["c", "since_best"])
-    lost, unknown = _retention_sentences(written, written.ranking)
-    assert lost.startswith("lower at the last iteration than at its best one (95 % interval below 0): a ")
-    assert unknown.startswith("not known whether it lost anything since its best iteration: b ")
+    lost, unknown = lasts(written)
+    assert lost.startswith("Lower at the last iteration than at the best one (95 % over items and seeds): A ")
+    assert unknown.startswith("Not known whether anything was lost since the best one (95 % over items and seeds): B ")
 
 
 def test_kept_to_within_a_point_is_said_only_where_no_larger_loss_is_possible():
@@ -182,8 +194,8 @@ def test_kept_to_within_a_point_is_said_only_where_no_larger_loss_is_possible():
     later = {"one": same["one"].copy(), "two": same["two"]}
     later["one"][0] = 0.0
     facts = made({BASE: same, ("a", 0, 0): same, ("a", 0, 1): later}, iterations=2)
-    (said,) = _retention_sentences(Written(facts), Written(facts).ranking)
-    assert said.startswith("at most a point below its best iteration at the last one (95 % interval over items alone): a -0.0")
+    (said,) = lasts(Written(facts))
+    assert said.startswith("At most a point below the best iteration at the last one (95 % over items alone): A -0.0")
 
 
 def test_few_items_in_one_task_are_said_though_the_others_have_enough():
@@ -196,7 +208,7 @@ def test_few_items_in_one_task_are_said_though_the_others_have_enough():
     written = Written(facts)
     by_task = select(written.comparisons, a="a", b="b").set_index("task")["p"]
     assert by_task["one"] < 1 and by_task[["two", "mean"]].isna().all()
-    assert not _enough_items(written)
+    assert few_items(written)
     assert leaderboard(facts)["mean_low"].isna().all()
 
 
@@ -212,8 +224,8 @@ def test_a_row_that_is_not_made_of_items_counts_clusters_where_it_has_them():
 
 def test_nothing_is_said_of_losses_where_too_few_items_show_none():
     written = Written(played({"a": (0.9, 0.9, 0.1)}, items=4))
-    assert _retention_sentences(written, written.ranking) == []
-    assert not _enough_items(written)
+    assert lasts(written) == []
+    assert few_items(written)
 
 
 @pytest.mark.parametrize("right", [0.0, 1.0])

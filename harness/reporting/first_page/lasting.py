@@ -42,9 +42,11 @@ def since_best(numbers: PanelNumbers) -> list[Sentence]:
     if lower:
         found.append(Sentence(f"Lower at the last iteration than at the best one (95 % over {over}): {'; '.join(lower)}."))
     if kept:
-        found.append(Sentence(f"At most a point below the best iteration at the last one: {'; '.join(kept)}."))
+        found.append(Sentence(f"At most a point below the best iteration at the last one (95 % over {over}): {'; '.join(kept)}."))
     if unknown:
-        found.append(Sentence(f"Not known whether anything was lost since the best iteration: {'; '.join(unknown)}."))
+        found.append(
+            Sentence(f"Not known whether anything was lost since the best one (95 % over {over}): {'; '.join(unknown)}.")
+        )
     return found
 
 
