@@ -145,7 +145,7 @@ def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[
         "name": run.name,
         "format_version": FORMAT_VERSION,
         "created_by_version": previous.get("created_by_version", __version__),
-        "begun": previous["begun"] if "begun" in previous else None if previous else today(),
+        "begun": begun(previous),
         **git_state(PACKAGE),
         "command": redact_command(["harness", *sys.argv[1:]]),
         "passed": {key: redactors.get(type(value), lambda value: value)(value) for key, value in request.options.items()},
@@ -168,9 +168,12 @@ def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[
     }
 
 
-def today() -> str:
-    """The date in UTC, YYYY-MM-DD."""
-    return datetime.now(UTC).date().isoformat()
+def begun(previous: Mapping[str, Any]) -> str | None:
+    """The UTC date on which the run was begun, YYYY-MM-DD: today of a new one; None where an earlier version did not record it.
+
+    previous: the content of run.json so far, empty for a new run.
+    """
+    return previous.get("begun") if previous else datetime.now(UTC).date().isoformat()
 
 
 def continued_run_warning(loop: TrainingLoop) -> str | None:
