@@ -1,9 +1,9 @@
 """What an evaluation asked and what a checkpoint answered, in little room: for the small files, from an evaluation's samples.
 
 `asked.json`, of what all trials share: row of the suite -> {ids, prompts, options, wanted, topic, topics} of its items.
-`answers.json`, of every checkpoint: row -> {texts, taken}, what was generated and what a filter took from it. Of a row with
-options items.json has the place of the one chosen already. Items stand in the order of items.json: by lm-eval task, then document.
-Long texts are shortened in the middle, where least of what decides lies.
+`answers.json`, of every checkpoint: row -> {texts, taken}, what was generated and what a filter took from it; of a row with
+options items.json has the place of the one chosen already. Items stand in the order of items.json: by lm-eval task, then by
+document. Long texts are shortened in the middle, where least of what decides lies.
 """
 
 from __future__ import annotations

@@ -206,8 +206,8 @@ def summarize_phase(root: Path, phase: str) -> PhaseSummary:
 
 
 def read_derived(root: Path, phase: str, manifest: Mapping[str, Any]) -> dict[str, str]:
-    """What is read from an evaluation's samples, by the names it has in the small file: the answers, and with the initial policy's
-    what was asked. Empty for other phases."""
+    """What small files keep of an evaluation's samples, by name: the answers, and with the initial policy's what was asked. Empty
+    for other phases."""
     if not has_answers(manifest):
         return {}
     folder = root / phase

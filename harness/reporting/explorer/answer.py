@@ -61,8 +61,8 @@ def first_page(tables: Tables) -> FirstPage:
         Answer("How sure, and does it last?", tuple(map(Sentence, rest))),
     )
     caption = (
-        "a: mean over the tasks, one method to a panel. b: difference at the last iteration, paired over the same items and seeds; "
-        "p after Holm's correction. c: change of every task from the initial policy to the last iteration."
+        "a: mean over the tasks, one method to a panel. b: difference at the last iteration, paired over the same items and "
+        "seeds; p after Holm's correction. c: change of every task from the initial policy to the last iteration."
     )
     provenance = (Link(f"commit {(record.get('git_commit') or 'unknown')[:10]}"), Link(" ".join(record["command"])))
     return FirstPage(title, lead, answers, "stability_curves", caption, provenance)

@@ -1,13 +1,12 @@
 """The items of a run's suite and every player's answers to them, as the explorer's page holds them.
 
-A player is a checkpoint: the initial policy, or an objective after an iteration in one seed. Answers stand by item, not by player:
-what players said to one item is alike, and a compressor that looks back 32 kB finds it only there.
+A player is a checkpoint: the initial policy, or an objective after an iteration in one seed. Answers stand by item, not by
+player: what players said to one item is alike, and a compressor that looks back 32 kB finds it only there.
 """
 
 from __future__ import annotations
 
 import json
-import os.path
 import string
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from harness.reporting.explorer.metrics import plain
 from harness.store.item_answers import ANSWERS_FILE, ASKED_FILE
 
 DIGITS = string.digits + string.ascii_lowercase  # the place of an option as one character
+TEXTS = ("prompts", "template", "ids", "options", "wanted", "topic", "topics")
 TEMPLATE_ENDS = ">\n"  # where a chat template, or the shots before a question, end
 
 
@@ -38,11 +38,10 @@ def tasks(results: RunResults) -> list[dict[str, Any]]:
             "name": name, "label": row["label"], "metric": row["metric"], "percent": scale.shown_in_percent,
             "in_mean": scale.in_mean, "up": scale.higher_is_better, "metric_id": f"task:{name}",
         }  # fmt: skip
-        lists = [score.get("values") for score in scores]
-        if all(lists) and len({score["items"] for score in scores}) == 1:
+        if scores and all(score.get("values") for score in scores) and len({score["items"] for score in scores}) == 1:
             entry |= _item_scores(scores)
-            entry |= _asked(asked.get(name, {}), len(lists[0]))
-            entry |= _answers([answer.get(name, {}) for answer in answers], len(lists[0]))
+            entry |= _asked(asked.get(name, {}), entry["n"])
+            entry |= _answers([answer.get(name, {}) for answer in answers], entry["n"])
         entries.append(entry)
     return entries
 
@@ -79,15 +78,31 @@ def _asked(asked: Mapping[str, Any], n: int) -> dict[str, Any]:
         return {}
     prompts, head, tail = asked["prompts"], "", ""
     if n > 1:
-        head = os.path.commonprefix(prompts)
+        head = _common_start(prompts)
         head = head[: max(head.rfind(end) for end in TEMPLATE_ENDS) + 1]
         rest = [prompt[len(head) :] for prompt in prompts]
-        backwards = os.path.commonprefix([prompt[::-1] for prompt in rest])[::-1]
+        backwards = _common_start([prompt[::-1] for prompt in rest])[::-1]
         starts = [place for place in (backwards.find("<"), backwards.find("\n")) if place >= 0]
         tail = backwards[min(starts) :] if starts else ""
         prompts = [prompt[: len(prompt) - len(tail)] for prompt in rest]
     shown = {"prompts": prompts, "template": [head, tail] if head or tail else None}
-    return shown | {name: asked[name] for name in ("ids", "options", "wanted", "topic", "topics") if name in asked}
+    return shown | {name: asked[name] for name in TEXTS if name in asked and name not in shown}
+
+
+def _common_start(texts: Sequence[str]) -> str:
+    """What all of them begin with."""
+    first, last = min(texts), max(texts)  # in the order of the alphabet, what these share all share
+    return first[: next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
+
+
+def share_items(runs: Sequence[dict[str, Any]]) -> None:
+    """Leave the texts of equal items with the first run that has them; the page gives them to the others again."""
+    seen = set()
+    for task in (task for run in runs for task in run["tasks"] if "prompts" in task):
+        if task["digest"] in seen:
+            for name in TEXTS:
+                task.pop(name, None)
+        seen.add(task["digest"])
 
 
 def _answers(answers: Sequence[Mapping[str, Any]], n: int) -> dict[str, Any]:

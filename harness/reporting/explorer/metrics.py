@@ -42,8 +42,8 @@ def _missing(value: Any) -> bool:
 
 
 def plain(value: Any) -> float | None:
-    """A number with seven digits for the page; None where it is missing."""
-    return None if _missing(value) else float(f"{float(value):.7g}")
+    """A number for the page, in full: cut, it could be printed otherwise than in the report. None where it is missing."""
+    return None if _missing(value) else float(value)
 
 
 def _row(objective: str, seed: int | None, iteration: Any, value: Any, *errors: Any) -> Row:
@@ -63,7 +63,7 @@ def _means(tables: Tables, paired_scores: PairedScores) -> Iterator[dict[str, An
     notes = {
         MEAN: "In brackets: 95 % interval over items and seeds; ±: standard error over items.",
         NORMALISED: "Each task with chance as 0 and the maximum as 100, then averaged. No error is computed for it.",
-        INTERQUARTILE: "Mean of the middle half of all seeds' task scores, which outlying tasks do not move. No error is computed.",
+        INTERQUARTILE: "Mean of the middle half of all task scores, which outlying tasks do not move. No error is computed.",
     }
     seeds = list(_seed_means(results, paired_scores))
     for name in (MEAN, NORMALISED, INTERQUARTILE):
@@ -127,7 +127,8 @@ def _measurements(tables: Tables) -> Iterator[dict[str, Any]]:
         rows += churn if name == "churn" else []
         meaning = f"{known[name].meaning[:1].upper()}{known[name].meaning[1:]}. " if name in known else ""
         errors = "In brackets: 95 % interval over seeds, on these prompts; ±: standard error over prompts (one seed)."
-        yield {"id": f"drift:{name}", "label": MEASUREMENT_LABELS.get(name, name), "group": "Drift", "unit": str(means[0]["unit"]),
+        label, unit = MEASUREMENT_LABELS.get(name, name), str(means[0]["unit"])
+        yield {"id": f"drift:{name}", "label": label, "group": "Drift", "unit": unit,
                "up": directions.get(known[name].direction) if name in known else None, "note": meaning + errors,
                "source": "drift.csv, dynamics.csv", "rows": rows}  # fmt: skip
 

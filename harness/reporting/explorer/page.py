@@ -19,6 +19,7 @@ from harness.errors import UserError
 from harness.files import write_text
 from harness.reporting.explorer.answer import first_view
 from harness.reporting.explorer.figure import Styles
+from harness.reporting.explorer.items import share_items
 from harness.reporting.explorer.run_data import run_data
 from harness.reporting.report.blocks import sanitize
 
@@ -56,8 +57,10 @@ def explorer_page(runs: Sequence[RunResults]) -> str:
          "narrow": Markup(view.narrow), "name": results.record["name"]}
         for view, results in zip(views, runs, strict=True)
     ]  # fmt: skip
+    data = [run_data(results) for results in runs]
+    share_items(data)
     return environment.get_template("explorer.html").render(
-        runs=shown, data=pack([run_data(results) for results in runs]), style=Markup(style), script=Markup(script),
+        runs=shown, data=pack(data), style=Markup(style), script=Markup(script),
         style_digest=content_hash(style), script_digest=content_hash(script), safe=sanitize,
     )  # fmt: skip
 

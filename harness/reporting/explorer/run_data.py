@@ -1,4 +1,4 @@
-"""What the explorer shows of one run: plain values, ready to be written as JSON. Every number is a table's, or counted from items."""
+"""What the explorer shows of one run, ready to be written as JSON. Every number is a table's, or counted from items."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 from harness.analysis.facts import RunResults
 from harness.analysis.frames import select
 from harness.records import INITIAL
+from harness.reporting.explorer.figure import dark_colour
 from harness.reporting.explorer.items import held_out, players, tasks
 from harness.reporting.explorer.metrics import metrics, plain
 from harness.reporting.figures.methods import baseline, looks
@@ -30,11 +31,12 @@ def run_data(results: RunResults) -> dict[str, Any]:
     paired_scores = PairedScores(results)
     shown = {label: record["variants"][label] for label in results.variants}
     every_look = looks(record["variants"])
-    objectives = [{"label": INITIAL, "name": "start", "colour": START_COLOUR, "settings": {}}]
+    objectives = [{"label": INITIAL, "name": "start", "colours": [START_COLOUR, dark_colour(START_COLOUR)], "settings": {}}]
     for label, entry in shown.items():
         settings = {key.removeprefix(f"{label}: "): value for key, value in variant_settings(record, label).items()}
-        own = {"label": label, "name": every_look[label].name, "colour": every_look[label].colour, "title": entry["title"]}
-        objectives.append(own | {"settings": settings | {"objective": entry["name"]}})
+        light = every_look[label].colour
+        own = {"label": label, "name": every_look[label].name, "colours": [light, dark_colour(light)], "title": entry["title"]}
+        objectives.append(own | {"settings": {"objective": entry["name"], **settings}})
     data = {
         "name": record["name"], "objectives": objectives, "seeds": record["seeds"], "iterations": record["iterations"],
         "suite": {"name": results.suite["name"], "version": results.suite["version"], "title": results.suite["title"]},

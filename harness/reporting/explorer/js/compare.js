@@ -53,15 +53,16 @@ const sum = (entries, name) => entries.reduce((total, entry) => total + entry[na
 
 function compareRow(name, label, a, b, id, unit, pair, row, up) {
   const [valueA, valueB] = [score(a, id)?.[3], score(b, id)?.[3]];
-  const difference = valueA === undefined || valueB === undefined ? null : valueB - valueA;
-  const good = difference === null || Math.abs(difference) < 1e-9 ? "" : difference > 0 === up ? " better" : " worse";
+  const difference = row ? row.difference : valueA === undefined || valueB === undefined ? null : valueB - valueA;
+  const p = row ? row.holm ?? row.p : pair?.p;
+  const certain = difference !== null && (row && row.low !== null ? row.low > 0 || row.high < 0 : p !== null && p !== undefined && p < 0.05);
+  const sign = !certain ? "" : difference > 0 === up ? " better" : " worse";
   const interval = row && row.low !== null ? el("span", { class: "interval" }, ` [${signed(row.low, unit)}, ${signed(row.high, unit)}]`) : null;
   const chosen = state.task === name;
-  const p = row ? row.holm ?? row.p : pair?.p;
   return el("tr", { class: name === "all" ? "total" : null, "data-task": name },
     el("th", { scope: "row" }, button(`task-${name}`, label, () => change({ task: name }), chosen)),
     el("td", { class: "n" }, number(valueA, unit)), el("td", { class: "n" }, number(valueB, unit)),
-    el("td", { class: `n${good}` }, difference === null ? DASH : signed(difference, unit), interval),
+    el("td", { class: `n${sign}` }, difference === null ? DASH : signed(difference, unit), interval),
     el("td", { class: "n" }, pair ? String(pair.gained) : DASH), el("td", { class: "n" }, pair ? String(pair.lost) : DASH),
     el("td", { class: "n" }, pValue(p)));
 }
@@ -75,5 +76,5 @@ function compareCaption(a, b, seeds, mean) {
     const clusters = row.clusters !== null && row.clusters < row.items ? ` in ${row.clusters.toLocaleString("en")} clusters` : "";
     parts.push(`brackets: 95 % interval, p: after Holm, both paired over ${row.over}, ${plural(row.items, "item")}${clusters}, from comparisons.csv`);
   } else parts.push("p: exact test (McNemar, clusters of items as one) over these items and seeds as given, not corrected for the number of tasks; the tables compare last iterations alone, so the mean has no interval here");
-  return parts.join("; ") + ".";
+  return parts.join("; ") + `; in colour: the interval is without 0, or p < .05 where there is none.`;
 }

@@ -2,9 +2,16 @@
 
 const MINUS = "\u2212", DASH = "\u2013";
 
+// One decimal; of two that are equally near the even one, as Python prints it.
+function oneDecimal(value) {
+  const tenths = 10 * Math.abs(value);
+  const even = tenths % 1 === 0.5 && tenths / 10 === Math.abs(value);
+  return even ? ((Math.sign(value) * 2 * Math.round(tenths / 2)) / 10).toFixed(1) : value.toFixed(1);
+}
+
 function number(value, unit) {
   if (value === null || value === undefined) return DASH;
-  const text = unit === "%" ? (100 * value).toFixed(1) : String(Number(value.toPrecision(Math.abs(value) >= 1000 ? 4 : 3)));
+  const text = unit === "%" ? oneDecimal(100 * value) : String(Number(value.toPrecision(Math.abs(value) >= 1000 ? 4 : 3)));
   return text.replace("-", MINUS);
 }
 

@@ -27,20 +27,21 @@ function viewGrid() {
     const cells = times.map((t) => {
       const row = cell(objective.label, t);
       if (!row) return el("td", { class: "n empty" }, isStart(objective.label) === t < 0 ? DASH : "");
+      const crosses = (list) => (seed === null && run.seeds.length > 1 ? new Set(list.map((one) => one[1])).size : "");
       const found = run.findings.filter(([label, own, at]) => label === objective.label && at === t && (seed === null || own === seed));
       const id = `cell-${objective.label}@${t}`;
       const pick = el("button", { id, type: "button", tabindex: "-1", "aria-describedby": "cell-note", onfocus: () => tell(objective, t, row, found),
         onclick: (event) => change({ view: "compare", [event.shiftKey ? "a" : "b"]: sideKey({ run, label: objective.label, t }) }) },
-        number(row[3], metric.unit), found.length ? el("span", { class: "alarm", title: found.map((one) => one[3]).join(", ") }, " ✕") : null);
+        found.length ? el("span", { class: "alarm", title: found.map((one) => one[3]).join(", ") }, `✕${crosses(found)} `) : null, number(row[3], metric.unit));
       return el("td", { class: "n heat", heat: heat(row[3]) }, pick);
     });
-    return el("tr", null, el("th", { scope: "row" }, swatch(objective.colour), objective.name), cells, el("td", null, isStart(objective.label) ? null : spark(objective, times.map((t) => cell(t < 0 ? START : objective.label, t)?.[3]), least, most)));
+    return el("tr", null, el("th", { scope: "row" }, swatch(objective.colours), objective.name), cells, el("td", null, isStart(objective.label) ? null : spark(objective, times.map((t) => cell(t < 0 ? START : objective.label, t)?.[3]), least, most)));
   });
   const direction = metric.up === null ? "" : metric.up ? "; higher is better" : "; lower is better";
   const unit = metric.unit === "%" ? "percent" : metric.unit;
   const which = seed === null ? (run.seeds.length > 1 ? `mean of ${run.seeds.length} seeds` : "one seed") : `seed ${seed}`;
   const caption = `${metric.label}, ${which}, in ${unit}${direction}. ${metric.note} ${metric.group === "Drift" ? "" : run.note + " "}From ${metric.source}.`;
-  const note = el("p", { id: "cell-note", class: "cell-note" }, "Arrow keys go from cell to cell; Enter compares the cell as B, Shift and Enter as A.");
+  const note = el("p", { id: "cell-note", class: "cell-note" }, "Arrow keys go from cell to cell; Enter compares the cell as B, Shift and Enter as A. ✕: a collapse was found" + (run.seeds.length > 1 && seed === null ? ", in so many seeds." : "."));
   function tell(objective, t, row, found) {
     const collapse = found.map(([, own, , kind, evidence]) => ` ✕ ${kind}${run.seeds.length > 1 && own !== null ? ` (seed ${own})` : ""}: ${evidence}.`).join("");
     note.textContent = `${objective.name}${t < 0 ? "" : `, iteration ${t}`}: ${withError(row, metric.unit)}${metric.unit === "%" ? " %" : ` ${metric.unit}`}.${collapse}`;
@@ -64,7 +65,7 @@ function spark(objective, values, least, most) {
   const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
   const at = (value, place) => `${2 + place * (76 / Math.max(1, values.length - 1))},${18 - 16 * (most > least ? (value - least) / (most - least) : 0.5)}`;
   line.setAttribute("points", values.map((value, place) => (value === undefined ? null : at(value, place))).filter(Boolean).join(" "));
-  line.style.setProperty("--colour", objective.colour);
+  colour(line, objective.colours);
   drawing.setAttribute("viewBox", "0 0 80 20");
   drawing.setAttribute("class", "spark");
   drawing.setAttribute("aria-hidden", "true");

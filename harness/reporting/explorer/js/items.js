@@ -15,8 +15,7 @@ function itemList(a, b, pairs) {
   const limit = PAGE * (1 + Number(state.more));
   const tasks = [{ value: "all", text: "all tasks" }, ...run.tasks.map((task) => ({ value: task.name, text: task.label }))];
   const filters = KINDS.map(([kind, text]) => button(`show-${kind}`, `${text} ${counts[kind].toLocaleString("en")}`, () => change({ show: kind }), state.show === kind));
-  const what = a.run.seeds.length > 1 && state.seed === "all" ? "item and seed" : "item";
-  const count = `${shown.length.toLocaleString("en")} ${shown.length === 1 ? what : what.replace("item", "items").replace("seed", "seeds")}`;
+  const count = a.run.seeds.length > 1 && state.seed === "all" ? `${plural(shown.length, "case")}, each an item in a seed` : plural(shown.length, "item");
   announce(`${count} shown`);
   const list = el("ol", { class: "items", id: "items" }, shown.slice(0, limit).map((one) => itemEntry(a, b, one)));
   const more = shown.length > limit ? button("show-more", `Show ${Math.min(PAGE, shown.length - limit)} more of ${(shown.length - limit).toLocaleString("en")}`, () => change({ more: Number(state.more) + 1 })) : null;
@@ -71,7 +70,7 @@ function answerBox(letter, side, player, one) {
 function fate(a, b, one) {
   const { run } = a, task = run.task.get(one.name);
   if (!task.bits) return null;
-  const parts = run.objectives.map(({ label, name, colour }) => {
+  const parts = run.objectives.map(({ label, name, colours }) => {
     const times = isStart(label) ? [-1] : [...Array(run.iterations).keys()];
     const players = times.map((t) => [t, playerOf({ run, label, t }, one.seed)]).filter(([, player]) => player !== undefined);
     if (!players.length) return null;
@@ -81,7 +80,7 @@ function fate(a, b, one) {
     });
     const right = players.filter(([, player]) => valueOf(task, player, one.item)).map(([t]) => iterationName(t));
     const spoken = isStart(label) ? `${right.length ? "right" : "wrong"}` : right.length ? `right at ${right.join(", ")}` : "never right";
-    return el("span", { role: "img", "aria-label": `${name}: ${spoken}`, title: `${name}: ${spoken}` }, swatch(colour), `${name} `, dots);
+    return el("span", { role: "img", "aria-label": `${name}: ${spoken}`, title: `${name}: ${spoken}` }, swatch(colours), `${name} `, dots);
   });
   return el("p", { class: "fate" }, parts);
 }

@@ -6,11 +6,17 @@ function el(tag, properties, ...children) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "heat") element.style.setProperty("--heat", value);
-    else if (name === "colour") element.style.setProperty("--colour", value);
+    else if (name === "colours") colour(element, value);
     else element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...children.flat(3).filter((child) => child !== null && child !== undefined));
   return element;
+}
+
+// The colour of an objective, for the light and for the dark page; the style sheet takes one.
+function colour(element, [light, dark]) {
+  element.style.setProperty("--light-colour", light);
+  element.style.setProperty("--dark-colour", dark);
 }
 
 const byId = (id) => document.getElementById(id);
@@ -19,7 +25,8 @@ const byId = (id) => document.getElementById(id);
 const region = (label, ...content) => el("div", { class: "scroll", role: "region", "aria-label": label, tabindex: "0" }, content);
 
 function table(caption, header, rows, properties) {
-  const head = header.map((cell) => el("th", { scope: "col" }, cell));
+  const isNumber = (place) => rows.find(Boolean)?.cells[place]?.classList.contains("n");
+  const head = header.map((cell, place) => el("th", { scope: "col", class: isNumber(place) ? "n" : null }, cell));
   const label = caption.split(". ")[0];
   const body = el("table", { ...properties, "aria-label": label }, el("thead", null, el("tr", null, head)), el("tbody", null, rows));
   return [region(label, body), el("p", { class: "note" }, caption)];
@@ -46,7 +53,7 @@ const search = (id, label, value, input) =>
   el("span", { class: "field" }, el("label", { for: id }, label),
     el("input", { id, type: "search", value, autocomplete: "off", spellcheck: "false", oninput: (event) => input(event.target.value) }));
 
-const swatch = (colour) => el("span", { class: "swatch", colour, "aria-hidden": "true" });
+const swatch = (colours) => el("span", { class: "swatch", colours, "aria-hidden": "true" });
 
 // What changed, for whoever does not see it.
 function announce(text) {

@@ -11,6 +11,14 @@ function unpackRun(run) {
   return run;
 }
 
+// Texts of items are in the page once; every run that was asked the same items has them.
+function shareItems() {
+  const tasks = runs.flatMap((run) => run.tasks);
+  const texts = new Map(tasks.filter((task) => task.prompts).map(({ digest, prompts, template, ids, options, wanted, topic, topics }) =>
+    [digest, { prompts, template, ids, options, wanted, topic, topics }]));
+  for (const task of tasks) if (texts.has(task.digest)) Object.assign(task, texts.get(task.digest));
+}
+
 const START = "initial";
 const currentRun = () => runs[Number(state.run)] || runs[0];
 const lastIteration = (run) => run.iterations - 1;

@@ -6,9 +6,9 @@ function viewRuns() {
     const open = el("a", { href: address({ view: "grid", run: String(place), a: "", b: "" }) }, run.name);
     const gain = run.comparisons.find((row) => row[0] === run.leader && row[1] === t && isStart(row[2]) && row[4] === "mean");
     return el("tr", null, el("th", { scope: "row" }, open),
-      el("td", null, run.question || DASH), el("td", null, `${run.suite.name} v${run.suite.version}`),
+      el("td", { class: "question" }, run.question || DASH), el("td", null, `${run.suite.name} v${run.suite.version}`),
       el("td", { class: "n" }, String(run.seeds.length)), el("td", { class: "n" }, String(run.iterations)),
-      el("td", null, leader ? [swatch(leader.colour), leader.name] : DASH),
+      el("td", null, leader ? [swatch(leader.colours), leader.name] : DASH),
       el("td", { class: "n" }, leader ? withError(metricRow(run, "mean", run.leader, null, t), "%") : DASH),
       el("td", { class: "n" }, gain ? `${signed(gain[5], "%")} [${signed(gain[6], "%")}, ${signed(gain[7], "%")}]` : DASH),
       el("td", { class: "n" }, String(run.findings.length)), el("td", null, el("code", null, run.commit || DASH)), el("td", null, run.date || DASH));

@@ -24,7 +24,7 @@ function viewSamples() {
   const rows = run.objectives.flatMap((objective) => one.said
     .filter(([label, own]) => label === objective.label && (own === null || own === seed))
     .map((row, number_, own) => el("tr", { class: number_ === 0 ? "first" : null },
-      number_ === 0 ? el("th", { scope: "rowgroup", rowspan: own.length }, swatch(objective.colour), objective.name) : null,
+      number_ === 0 ? el("th", { scope: "rowgroup", rowspan: own.length }, swatch(objective.colours), objective.name) : null,
       el("td", { class: "n" }, iterationName(row[2])), el("td", { class: "text wide-cell" }, row[3] === "" ? "(nothing)" : row[3], el("span", { class: "alarm" }, end(row))),
       el("td", { class: "n" }, row[5] === null ? DASH : number(row[5])))));
   const caption = `Prompt ${place + 1} of ${prompts.length} kept, seed ${seed}: every player's response, one sample each. Log-probability of the response under its player, nats, summed. From probe/samples.jsonl.`;

@@ -4,7 +4,7 @@ function viewSettings() {
   const a = sideOf("a"), b = sideOf("b");
   const own = (side) => ({ ...(side.run === a.run && side.run === b.run ? {} : side.run.settings), ...side.run.objective.get(side.label).settings });
   const first = own(a), second = own(b), keys = [...new Set([...Object.keys(first), ...Object.keys(second)])];
-  const text = (value) => (value === null || value === undefined ? "none" : typeof value === "string" ? value : JSON.stringify(value));
+  const text = (value) => (value === undefined ? DASH : value === null ? "none" : typeof value === "string" ? value : JSON.stringify(value));
   const differing = keys.filter((key) => text(first[key]) !== text(second[key]));
   const shown = state.settings === "all" ? keys : differing;
   const rows = shown.map((key) => el("tr", null, el("th", { scope: "row" }, el("code", null, key)), el("td", { class: "wide-cell" }, text(first[key])), el("td", { class: "wide-cell" }, text(second[key]))));

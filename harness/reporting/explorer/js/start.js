@@ -34,6 +34,7 @@ function complain(error) {
 
 unpack().then((found) => {
   runs = found;
+  shareItems();
   addEventListener("hashchange", () => { try { draw(); } catch (error) { complain(error); } });
   draw();
 }).catch(complain);
