@@ -2,11 +2,10 @@
 
 const MINUS = "\u2212", DASH = "\u2013";
 
-// One decimal; of two that are equally near the even one, as Python prints it.
+// One decimal; of two that are equally near (an odd number of quarters: other ties are no binary numbers) the even one, as Python.
 function oneDecimal(value) {
-  const tenths = 10 * Math.abs(value);
-  const even = tenths % 1 === 0.5 && tenths / 10 === Math.abs(value);
-  return even ? ((Math.sign(value) * 2 * Math.round(tenths / 2)) / 10).toFixed(1) : value.toFixed(1);
+  const tie = (4 * Math.abs(value)) % 2 === 1;
+  return tie ? ((Math.sign(value) * 2 * Math.round(5 * Math.abs(value))) / 10).toFixed(1) : value.toFixed(1);
 }
 
 function number(value, unit) {

@@ -1,0 +1,73 @@
+"""Items and answers in the small files: what was asked and said, word for word, whatever becomes of the raw evaluations."""
+
+import json
+
+from harness.analysis.facts import RunResults
+from harness.files import read_jsonl
+from harness.store.item_answers import ANSWERS_FILE, ASKED_FILE, shorten
+from harness.store.small_files import SHARED_UNIT, PhaseSummary, read_small_file, update_small_file, write_small_file
+from tests.conftest import run_cli_in_process
+
+TRIAL = "space/seed-0"
+EVALUATION, INITIAL = f"{TRIAL}/iteration-1/evaluate/two", "initial/evaluate/two"
+
+
+def kept(run, phase):
+    unit = SHARED_UNIT if phase.startswith("initial") else TRIAL
+    return {name: json.loads(text) for name, text in read_small_file(run, unit)[phase].files.items() if name.endswith(".json")}
+
+
+def test_answers_are_what_the_checkpoint_generated_and_what_the_filter_took(run):
+    samples = [s for s in read_jsonl(run / EVALUATION / "samples_lab_arithmetic.jsonl") if s["filter"] == "strict-match"]
+    answers = kept(run, EVALUATION)[ANSWERS_FILE]
+    assert set(answers) == {"lab_arithmetic"}, "of a row with options items.json has the one chosen"
+    assert answers["lab_arithmetic"]["texts"] == [s["resps"][0][0] for s in samples]
+    assert answers["lab_arithmetic"].get("taken", answers["lab_arithmetic"]["texts"]) == [s["filtered_resps"][0] for s in samples]
+
+
+def test_items_are_what_was_asked_once_a_run(run):
+    asked = kept(run, INITIAL)[ASKED_FILE]
+    assert ASKED_FILE not in kept(run, EVALUATION)
+    for task in ("lab_arithmetic", "lab_continuation"):
+        samples = {s["doc_id"]: s for s in read_jsonl(run / INITIAL / f"samples_{task}.jsonl")}.values()
+        assert asked[task]["prompts"] == [s["arguments"][0][0] for s in samples]
+    assert asked["lab_continuation"]["options"] == [[option for _, option in s["arguments"]] for s in samples]
+    assert asked["lab_continuation"]["wanted"] == [s["target"] for s in samples]
+    assert len(asked["lab_arithmetic"]["prompts"]) == 4 and asked["lab_arithmetic"]["wanted"][0].startswith("the answer is ")
+
+
+def without_answers(run, unit):
+    """A small file as the version before wrote it."""
+    earlier = {
+        phase: PhaseSummary(one.manifest, {k: v for k, v in one.files.items() if k not in (ANSWERS_FILE, ASKED_FILE)}, one.drawn)
+        for phase, one in read_small_file(run, unit).items()
+    }
+    write_small_file(run, unit, earlier)
+
+
+def test_a_small_file_of_the_version_before_is_read_and_given_them_where_the_raw_evaluation_is(run):
+    before = {unit: read_small_file(run, unit) for unit in (TRIAL, SHARED_UNIT)}
+    for unit in before:
+        without_answers(run, unit)
+        assert read_small_file(run, unit) != before[unit]
+        update_small_file(run, unit, verify=False)
+    assert {unit: read_small_file(run, unit) for unit in before} == before
+
+
+def test_pruning_keeps_them(played_copy, run):
+    before = kept(run, EVALUATION), kept(run, INITIAL)
+    without_answers(run, TRIAL)
+    run_cli_in_process("prune", "small", "--yes", cwd=played_copy)
+    assert not (run / EVALUATION).exists()
+    assert (kept(run, EVALUATION), kept(run, INITIAL)) == before
+    results = RunResults(run)
+    phase = next(folder for checkpoint, folder, _ in results.iter_phases("evaluate/two") if checkpoint.objective == "space")
+    relative = results.relative_path(phase)
+    assert ANSWERS_FILE in results.finished_phases.derived(relative, results.finished_phases.manifest(relative))
+
+
+def test_long_texts_are_shortened_in_the_middle():
+    text = "question " + "x" * 5000 + " the answer is 7"
+    short = shorten(text, 500)
+    assert len(short) == 500 and short.startswith("question ") and short.endswith(" the answer is 7") and " … " in short
+    assert shorten("short", 500) == "short"
