@@ -1,6 +1,7 @@
 """Items and answers in the small files: what was asked and said, word for word, whatever becomes of the raw evaluations."""
 
 import json
+import shutil
 
 from harness.analysis.facts import RunResults
 from harness.files import read_jsonl
@@ -64,6 +65,17 @@ def test_pruning_keeps_them(played_copy, run):
     phase = next(folder for checkpoint, folder, _ in results.iter_phases("evaluate/two") if checkpoint.objective == "space")
     relative = results.relative_path(phase)
     assert ANSWERS_FILE in results.finished_phases.derived(relative, results.finished_phases.manifest(relative))
+
+
+def test_a_merge_brings_the_items_to_a_run_of_the_version_before(played_copy, run):
+    other = shutil.copytree(run, played_copy / "elsewhere/small")
+    without_answers(run, SHARED_UNIT)
+    for folder in (run, other):
+        for top in ("data", "initial", "space", "spin"):
+            shutil.rmtree(folder / top)
+    assert ASKED_FILE not in kept(run, INITIAL)
+    run_cli_in_process("merge", "small", other, cwd=played_copy)
+    assert kept(run, INITIAL) == kept(other, INITIAL) and ASKED_FILE in kept(run, INITIAL)
 
 
 def test_long_texts_are_shortened_in_the_middle():
