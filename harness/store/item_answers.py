@@ -9,7 +9,7 @@ document. Long texts are shortened in the middle, where least of what decides li
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,34 +31,47 @@ def has_answers(manifest: Mapping[str, Any]) -> bool:
 def read_answers(folder: Path, manifest: Mapping[str, Any]) -> str:
     """The content of `answers.json` for a finished evaluation's folder. Raises DamagedError where a file is not what was
     committed."""
-    found = {}
-    for row, items, samples in _rows(folder, manifest):
-        if "chosen" not in items and (answers := _answers(samples)):
+    filters, found = _filters(folder, manifest), {}
+    for row, items in _items(folder, manifest).items():
+        if "chosen" not in items and (answers := _answers(_samples(folder, manifest, row, items, filters))):
             found[row] = answers
     return json.dumps(found)
 
 
 def read_asked(folder: Path, manifest: Mapping[str, Any]) -> str:
     """The content of `asked.json`, in the same way."""
-    return json.dumps({row: _asked(items, samples) for row, items, samples in _rows(folder, manifest) if samples})
+    filters, found = _filters(folder, manifest), {}
+    for row, items in _items(folder, manifest).items():
+        if samples := _samples(folder, manifest, row, items, filters):
+            found[row] = _asked(items, samples)
+    return json.dumps(found)
 
 
-def _rows(folder: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], list[Sample]]]:
-    """Row of the suite, its entry in items.json, its samples by item, those of the row's filter alone."""
-    items_by_row = json.loads(read_verified(folder, manifest, "items.json"))
+def _items(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Row of the suite -> its entry in items.json."""
+    return json.loads(read_verified(folder, manifest, "items.json"))
+
+
+def _filters(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Row of the suite -> the filter that its score is of."""
     records = json.loads(read_verified(folder, manifest, "scores.json"))["records"]
-    filters = {record["task"]: record["filter"] for record in records}
-    for row, items in items_by_row.items():
-        name = f"samples_{row}.jsonl"
-        if name not in manifest["outputs"]:
-            continue
-        samples = [json.loads(line) for line in read_verified(folder, manifest, name).splitlines()]
-        if samples and "question_id" in samples[0]:
-            samples = _by_question(samples)
-        else:
-            samples = [s for s in samples if s["filter"] == filters.get(row)]
-            samples.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
-        yield row, items, samples if len(samples) == len(items.get("values") or samples) else []
+    return {record["task"]: record["filter"] for record in records}
+
+
+def _samples(
+    folder: Path, manifest: Mapping[str, Any], row: str, items: Mapping[str, Any], filters: Mapping[str, str]
+) -> list[Sample]:
+    """A row's samples by item, those of its filter alone; none where they are not one for one with the item scores."""
+    name = f"samples_{row}.jsonl"
+    if name not in manifest["outputs"]:
+        return []
+    samples = [json.loads(line) for line in read_verified(folder, manifest, name).splitlines()]
+    if samples and "question_id" in samples[0]:
+        samples = _by_question(samples)
+    else:
+        samples = [s for s in samples if s["filter"] == filters.get(row)]
+        samples.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
+    return samples if len(samples) == len(items.get("values") or samples) else []
 
 
 def _by_question(samples: Sequence[Sample]) -> list[Sample]:

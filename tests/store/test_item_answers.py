@@ -4,8 +4,8 @@ import json
 import shutil
 
 from harness.analysis.facts import RunResults
-from harness.files import read_jsonl
-from harness.store.item_answers import ANSWERS_FILE, ASKED_FILE, shorten
+from harness.files import folder_digests, read_jsonl
+from harness.store.item_answers import ANSWERS_FILE, ASKED_FILE, read_answers, read_asked, shorten
 from harness.store.small_files import SHARED_UNIT, PhaseSummary, read_small_file, update_small_file, write_small_file
 from tests.conftest import run_cli_in_process
 
@@ -83,3 +83,43 @@ def test_long_texts_are_shortened_in_the_middle():
     short = shorten(text, 500)
     assert len(short) == 500 and short.startswith("question ") and short.endswith(" the answer is 7") and " … " in short
     assert shorten("short", 500) == "short"
+
+
+def evaluation(folder, items, filters, **samples):
+    """A finished evaluation's folder with these files, and as much of a manifest as is read."""
+    (folder / "items.json").write_text(json.dumps(items))
+    (folder / "scores.json").write_text(json.dumps({"records": [{"task": row, "filter": name} for row, name in filters.items()]}))
+    for row, rows in samples.items():
+        (folder / f"samples_{row}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    return {"outputs": folder_digests(folder)}
+
+
+def test_a_judges_questions_and_answers_are_items_of_both_turns(tmp_path):
+    rows = [{"question_id": n, "turn": turn, "question": f"ask {n}.{turn}", "reference": None, "answer": f"say {n}.{turn}"}
+            for n in (81, 82) for turn in (1, 2)]  # fmt: skip
+    manifest = evaluation(tmp_path, {"writing": {"items": "d", "values": [0.4, 0.6]}}, {"writing": "none"}, writing=rows)
+    assert json.loads(read_answers(tmp_path, manifest))["writing"]["texts"] == ["say 81.1\n\nsay 81.2", "say 82.1\n\nsay 82.2"]
+    asked = json.loads(read_asked(tmp_path, manifest))["writing"]
+    assert (asked["ids"], asked["prompts"][0]) == (["81", "82"], "ask 81.1\n\nask 81.2")
+
+
+def test_a_groups_items_stand_in_the_order_of_their_scores_and_one_filter_counts(tmp_path):
+    def sample(task, doc, text, name="strict"):
+        return {"task": task, "doc_id": doc, "filter": name, "arguments": [[f"{task} {doc}?", {}]], "resps": [[text]],
+                "filtered_resps": [text[-1]], "target": "7", "doc": {"topic": task}}  # fmt: skip
+
+    rows = [sample("b", 0, "it is 7"), sample("a", 1, "is 3"), sample("a", 0, "7"), sample("a", 0, "7", "loose")]
+    items = {"group": {"items": "d", "values": [1.0, 0.0, 1.0], "clusters": [0, 0, 1]}}
+    manifest = evaluation(tmp_path, items, {"group": "strict"}, group=rows)
+    assert json.loads(read_answers(tmp_path, manifest))["group"] == {"texts": ["7", "is 3", "it is 7"], "taken": ["7", "3", "7"]}
+    asked = json.loads(read_asked(tmp_path, manifest))["group"]
+    assert (asked["ids"], asked["topic"], asked["topics"]) == (["a 0", "a 1", "b 0"], "topic", ["a", "b"])
+
+
+def test_a_blank_that_is_filled_in_differs_in_the_options(tmp_path):
+    rows = [{"doc_id": 0, "filter": "none", "arguments": {"gen_args_0": {"arg_0": "the trophy", "arg_1": " is big"},
+             "gen_args_1": {"arg_0": "the case", "arg_1": " is big"}}, "filtered_resps": [[-1, False], [-2, False]], "target": "1"}]  # fmt: skip
+    manifest = evaluation(tmp_path, {"blank": {"items": "d", "values": [0.0], "chosen": [0]}}, {"blank": "none"}, blank=rows)
+    assert read_answers(tmp_path, manifest) == "{}"
+    asked = json.loads(read_asked(tmp_path, manifest))["blank"]
+    assert (asked["options"], asked["wanted"]) == ([["the trophy is big", "the case is big"]], [1])

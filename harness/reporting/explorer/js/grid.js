@@ -45,6 +45,7 @@ function viewGrid() {
   function tell(objective, t, row, found) {
     const collapse = found.map(([, own, , kind, evidence]) => ` ✕ ${kind}${run.seeds.length > 1 && own !== null ? ` (seed ${own})` : ""}: ${evidence}.`).join("");
     note.textContent = `${objective.name}${t < 0 ? "" : `, iteration ${t}`}: ${withError(row, metric.unit)}${metric.unit === "%" ? " %" : ` ${metric.unit}`}.${collapse}`;
+    announce(note.textContent);
   }
   const board = table(caption, ["objective", ...times.map(iterationName), "course"], rows, { class: "grid" });
   board[0].addEventListener("keydown", walkGrid);
