@@ -161,6 +161,19 @@ def report(
 
 
 @app.command()
+def explore(
+    runs: options.SomeRuns,
+    out: options.ExplorerFile = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    reports: ReportsOption = DEFAULT_REPORTS,
+) -> None:
+    """Write one HTML page to explore finished runs: every measure by iteration, two players item by item, samples, settings."""
+    from harness.commands.explore import explore_command
+
+    explore_command(runs, out, results, reports)
+
+
+@app.command()
 def compare(a: options.Side, b: options.Side, results: ResultsOption = DEFAULT_RESULTS, as_json: JsonOption = False) -> None:
     """Compare two runs: a minus b over the items they share, with 95 % interval and n, and what differs in their settings."""
     from harness.commands.compare import compare_command

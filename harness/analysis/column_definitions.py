@@ -262,7 +262,7 @@ FRAMES = (
         Column("tokens", "length of the response, end token included", "tokens"),
         Column("logp", "log-probability of the response under the checkpoint", NATS),
         Column("real_logp", "log-probability of the annotated response under the checkpoint", NATS, direction=HIGHER),
-    ), "the first eight prompts where only the small files of a run are there"),
+    ), "the first forty prompts where only the small files of a run are there"),
     TableFile("items", "One row per checkpoint, task and test item.", (
         *KEYS, TASK, Column("item", "place of the item in the task, from 0", "number"),
         Column("value", "the item's score", SCORE, direction=AS_SUITE),

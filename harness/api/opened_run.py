@@ -115,7 +115,7 @@ class Run:
 
     @property
     def samples(self) -> pd.DataFrame:
-        """Every checkpoint's responses to the same held-out prompts; to the first eight where only the small files are here."""
+        """Every checkpoint's responses to the same held-out prompts; to the first forty where only the small files are here."""
         return self._table(lambda: samples_table(self._results))
 
     @property

@@ -78,6 +78,7 @@ Runs = Annotated[
     list[str] | None,
     typer.Argument(help="Runs, by name or folder, each in detail.", metavar="RUN...", autocompletion=completion.runs),
 ]
+SomeRuns = Annotated[list[str], typer.Argument(help="Runs, by name or folder.", metavar="RUN...", autocompletion=completion.runs)]
 ObjectiveArgument = Annotated[
     str,
     typer.Argument(help="Objective by name or .py path.", metavar="NAME", autocompletion=completion.objectives),
@@ -152,6 +153,9 @@ Recompute = Annotated[
     ),
 ]
 Pdf = Annotated[Path | None, path_option("PDF to write.", show_default="RUN.pdf in --reports", rich_help_panel=OUTPUT)]
+ExplorerFile = Annotated[
+    Path | None, path_option("Page to write.", show_default="RUN.explorer.html in --reports", rich_help_panel=OUTPUT)
+]
 FetchRecipe = Annotated[str | None, _named("recipes", RECIPE, "lab")]
 FetchModel = Annotated[str | None, _text("Base model: a hub id.", "MODEL", "the recipe's", DATA)]
 FetchData = Annotated[str | None, _text("Pairs: a hub id.", "SOURCE", "the recipe's", DATA)]

@@ -61,6 +61,14 @@ class FinishedPhases:
             path = small_files.small_file_path(self.root, small_files.unit_of(phase))
             raise UserError(f"{path}: does not hold {phase}/{name}; bring that folder from the machine that made it") from None
 
+    def derived(self, phase: str, manifest: Manifest) -> dict[str, str]:
+        """What small files keep of an evaluation's samples (item_answers.py), by name; nothing where that was not kept."""
+        if (self.root / phase / MANIFEST).is_file():
+            return small_files.read_derived(self.root, phase, manifest)
+        return {
+            name: text for name, text in self.from_small_file(phase)[phase].files.items() if name in small_files.DERIVED_FILES
+        }
+
     def from_small_file(self, phase: str) -> small_files.PhaseSummaries:
         """The phases of the small file, where there is no folder, which counts first; {} where there is."""
         unit = small_files.unit_of(phase)

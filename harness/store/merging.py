@@ -26,6 +26,7 @@ from harness.store.small_files import (
     PhaseSummary,
     first_difference,
     has_files,
+    is_of_earlier_version,
     read_small_file,
     summarize_phase,
     unit_of,
@@ -136,6 +137,7 @@ class MergePlan:
             )
         root = self.target.root
         summaries: dict[str, PhaseSummary] = {}
+        richer: dict[str, PhaseSummary] = {}  # of phases that the target has from a version that kept less
         for phase in phases:
             is_new = not self.target.is_finished(phase)
             is_same = is_new or self._check_same_phase(phase, shared=True)
@@ -143,8 +145,12 @@ class MergePlan:
                 self._copy(phase)
             elif is_new:
                 summaries[phase] = _phase_summary(self.source, phase)
-        if summaries:
-            self.steps.append(lambda: write_small_file(root, SHARED_UNIT, {**summaries, **read_small_file(root, SHARED_UNIT)}))
+            elif is_same and is_of_earlier_version(_phase_summary(self.target, phase)):
+                richer[phase] = _phase_summary(self.source, phase)
+        if summaries or richer:
+            self.steps.append(
+                lambda: write_small_file(root, SHARED_UNIT, {**summaries, **read_small_file(root, SHARED_UNIT), **richer})
+            )
         self.steps.append(lambda: update_small_file(root, SHARED_UNIT))
 
     def add_trial(self, trial: str, phases: list[str], target_phases: set[str]) -> None:

@@ -1,9 +1,10 @@
 """The small files of a run: what its tables, figures and report are made from, one compressed file per trial in `facts/`.
 
 `facts/VARIANT/seed-N.jsonl.xz` holds every finished phase of a trial: its manifest and the texts that the report reads.
-`facts/initial.jsonl.xz` holds the same for what all trials share: the data's manifest, the initial policy's phases. Weights,
-examples and generated responses are not in them, so they fit where those do not: in a repository, or on this machine after a
-trial's folder was deleted.
+`facts/initial.jsonl.xz` holds the same for what all trials share: the data's manifest, the initial policy's phases, the items of
+the suite. Weights, examples and the responses trained on are not in them, so they fit where those do not: in a repository, or on
+this machine after a trial's folder was deleted. Answers to the items are (item_answers.py); files of earlier versions lack them,
+and are given them when they are written again where the raw evaluations are.
 
 The first line is a header with format, unit and the digest of the rest; then one phase a line. The bytes depend on the phases
 alone. xz, because what a trial repeats from checkpoint to checkpoint lies farther apart than gzip looks back: 20 kB in place of
@@ -26,6 +27,7 @@ from harness.errors import DamagedError, OtherFormatError, UserError, explain_sy
 from harness.files import MANIFEST, RECOMPUTE_ADVICE, bytes_digest, json_round_trip, read_json, write_bytes, write_json
 from harness.records import digest
 from harness.settings.safe_paths import RESERVED_SUFFIXES
+from harness.store.item_answers import ANSWERS_FILE, ASKED_FILE, has_answers, read_answers, read_asked
 from harness.store.verification import parse_manifest, read_manifest, read_verified
 
 SMALL_FILES_FOLDER = "facts"
@@ -35,8 +37,10 @@ PRUNED_SUFFIX = ".pruned.json"
 FILE_FORMAT = 1
 MAX_BYTES = 512 << 20  # of one file, unpacked
 FULL_FILES = ("scores.json", "items.json", "measurements.json", "first_ids.json")
+DERIVED_FILES = (ANSWERS_FILE, ASKED_FILE)
 STEPS_FILE, SAMPLES_FILE = "steps.jsonl", "samples.jsonl"
-NUM_SAMPLES = 8  # held-out prompts whose responses, of every checkpoint, are kept
+NUM_SAMPLES = 40  # held-out prompts whose responses, of every checkpoint, are kept
+EARLIER_NUM_SAMPLES = 8
 COMPARED_FIELDS = ("inputs", "settings", "outputs")  # of a manifest, equal in equal phases; seconds and memory are not
 
 
@@ -188,6 +192,7 @@ def summarize_phase(root: Path, phase: str) -> PhaseSummary:
     manifest = read_manifest(folder)
     outputs = manifest["outputs"]
     files = {name: read_verified(folder, manifest, name) for name in FULL_FILES if name in outputs}
+    files |= read_derived(root, phase, manifest)
     samples_digest = ""
     if STEPS_FILE in outputs:
         files[STEPS_FILE] = "".join(_without_lists(line) for line in read_verified(folder, manifest, STEPS_FILE).splitlines())
@@ -198,6 +203,23 @@ def summarize_phase(root: Path, phase: str) -> PhaseSummary:
         else:
             samples_digest = _samples_digest(lines)
     return PhaseSummary(manifest, files, samples_digest)
+
+
+def read_derived(root: Path, phase: str, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What small files keep of an evaluation's samples, by name: the answers, and with the initial policy's what was asked. Empty
+    for other phases."""
+    if not has_answers(manifest):
+        return {}
+    folder = root / phase
+    asked = {ASKED_FILE: read_asked(folder, manifest)} if unit_of(phase) == SHARED_UNIT else {}
+    return {ANSWERS_FILE: read_answers(folder, manifest), **asked}
+
+
+def is_of_earlier_version(summary: PhaseSummary) -> bool:
+    """Whether a summary has less than would be kept of its phase today."""
+    if SAMPLES_FILE in summary.files:
+        return summary.files[SAMPLES_FILE].count("\n") == EARLIER_NUM_SAMPLES
+    return has_answers(summary.manifest) and ANSWERS_FILE not in summary.files
 
 
 def _without_lists(line: str) -> str:
@@ -220,7 +242,9 @@ def update_small_file(root: Path, unit: str, verify: bool = True) -> None:
     recorded = read_small_file(root, unit)
     current = {}
     for phase in phase_folders(root, unit):
-        if not verify and phase in recorded and read_json(root / phase / MANIFEST) == recorded[phase].manifest:
+        known = recorded.get(phase)
+        is_current = known is not None and not is_of_earlier_version(known)
+        if not verify and is_current and read_json(root / phase / MANIFEST) == recorded[phase].manifest:
             current[phase] = recorded[phase]
             continue
         current[phase] = summarize_phase(root, phase)

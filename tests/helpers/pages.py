@@ -1,4 +1,4 @@
-"""Whether an HTML page keeps to itself."""
+"""HTML pages: whether one keeps to itself, and what it does in a browser."""
 
 import re
 
@@ -13,3 +13,14 @@ def loads_nothing(text):
         and policy.startswith("default-src 'none'; img-src data:")
         and "unsafe" not in policy
     )
+
+
+def opened(browser, path, state=""):
+    """The page, and everything it asked for and complained of. state: of its address, from the "#" on."""
+    sheet = browser.new_page(viewport={"width": 1100, "height": 900})
+    asked, said = [], []
+    sheet.on("request", lambda request: asked.append(request.url))
+    sheet.on("console", lambda message: said.append(message.text))
+    sheet.on("pageerror", lambda error: said.append(str(error)))
+    sheet.goto(path.as_uri() + state)
+    return sheet, [url for url in asked if not url.startswith(("data:", path.as_uri()))], said

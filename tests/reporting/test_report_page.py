@@ -2,15 +2,13 @@
 
 import json
 import re
-import shutil
 
 import pytest
 
 from harness.reporting.report.page import embed_figure, html_page, tooltip
 from tests.conftest import ROOT
-from tests.helpers.pages import loads_nothing
+from tests.helpers.pages import loads_nothing, opened
 
-BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 HOSTILE = "<script>document.title = 'run'</script><img src=x onerror=alert(1)>\" onmouseover=\"x & </table>"
 
 
@@ -86,29 +84,6 @@ def test_every_curve_can_be_pointed_at(played):
     assert len(said) == 2 * 2 * 3
     assert sum(text.startswith("SPACE, synthetic, iteration 1, step ") for text in said) == 1
     assert all(json.loads((plots / f"{name}.points.json").read_text()) for name in ("tasks", "drift", "stability_curves"))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        pytest.skip("no browser on this machine: install chromium to check the HTML report in one")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield running
-        running.close()
-
-
-def opened(browser, path):
-    """The page, and everything it asked for and complained of."""
-    sheet = browser.new_page(viewport={"width": 1100, "height": 900})
-    asked, said = [], []
-    sheet.on("request", lambda request: asked.append(request.url))
-    sheet.on("console", lambda message: said.append(message.text))
-    sheet.on("pageerror", lambda error: said.append(str(error)))
-    sheet.goto(path.as_uri())
-    return sheet, [url for url in asked if not url.startswith(("data:", path.as_uri()))], said
 
 
 def test_pointing_at_a_curve_shows_its_number(browser, report):

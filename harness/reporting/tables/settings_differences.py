@@ -21,12 +21,12 @@ def settings_differences(
 
     pairs: the models that are compared, whose objectives' hyper-parameters are looked at. Settings of speed are left out.
     """
-    found = list(_differing(_settings(a), _settings(b)))
+    found = list(_differing(run_settings(a), run_settings(b)))
     for label_a, label_b in dict.fromkeys((first.objective, second.objective) for first, second in pairs):
         if label_a != label_b:
             found.append(("objective", label_a, label_b))
         elif label_a != INITIAL:
-            found += _differing(_variant_settings(a, label_a), _variant_settings(b, label_b))
+            found += _differing(variant_settings(a, label_a), variant_settings(b, label_b))
     return found
 
 
@@ -36,7 +36,8 @@ def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[
             yield key, first.get(key), second.get(key)
 
 
-def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
+def run_settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a run's settings and environment can change a number, by key."""
     suite = record["suites"][record["suite"]]
     hardware = record["hardware"]
     return {
@@ -48,7 +49,8 @@ def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _variant_settings(record: Mapping[str, Any], label: str) -> dict[str, Any]:
+def variant_settings(record: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """The same of one variant; every key begins with its label."""
     variant = record["variants"][label]
     parameters = variant["resolved"]
     names = dict.fromkeys(name for values in parameters for name in values)

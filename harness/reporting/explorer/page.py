@@ -1,0 +1,80 @@
+"""The explorer as one HTML file: first view in plain HTML, everything else as packed data that the page's own script shows.
+
+The policy admits that script and that style by their digests and nothing else: no other script, no request, no inline handler.
+The script writes text as text alone. The same run folders give the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.analysis.facts import RunResults
+from harness.errors import UserError
+from harness.files import write_text
+from harness.reporting.explorer.answer import first_view
+from harness.reporting.explorer.figure import Styles
+from harness.reporting.explorer.items import share_items
+from harness.reporting.explorer.run_data import run_data
+from harness.reporting.report.blocks import sanitize
+
+FOLDER = Path(__file__).parent
+SCRIPTS = ("page", "state", "players", "exact_test", "format", "runs", "grid", "compare", "items", "samples", "settings", "start")
+GZIP_LEVEL = 9
+
+
+def write_explorer(roots: Sequence[Path], out: Path) -> Path:
+    """Write the explorer of these run folders as `out`. Raises UserError where a table is missing or `out` cannot be written."""
+    page = explorer_page([RunResults(root) for root in roots])
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(out, page)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror}); name another place with --out FILE") from error
+    return out
+
+
+def explorer_page(runs: Sequence[RunResults]) -> str:
+    import jinja2
+    from markupsafe import Markup
+
+    styles = Styles()
+    views = [first_view(results, place, styles) for place, results in enumerate(runs)]
+    style = (FOLDER / "explorer.css").read_text(encoding="utf-8")
+    style += styles.light() + f"@media (prefers-color-scheme: dark) {{\n{styles.dark()}}}\n"
+    script = "\n".join(read_script(name) for name in SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{script}\n}})();\n'
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    shown = [
+        {"page": view.page, "words": sanitize({"title": view.page.title, "lead": view.page.lead}), "wide": Markup(view.wide),
+         "narrow": Markup(view.narrow), "name": results.record["name"]}
+        for view, results in zip(views, runs, strict=True)
+    ]  # fmt: skip
+    data = [run_data(results) for results in runs]
+    share_items(data)
+    return environment.get_template("explorer.html").render(
+        runs=shown, data=pack(data), style=Markup(style), script=Markup(script),
+        style_digest=content_hash(style), script_digest=content_hash(script), safe=sanitize,
+    )  # fmt: skip
+
+
+def read_script(name: str) -> str:
+    return (FOLDER / "js" / f"{name}.js").read_text(encoding="utf-8")
+
+
+def content_hash(text: str) -> str:
+    """The digest by which a policy admits an inline script or style."""
+    return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def pack(data: Any) -> str:
+    """JSON, gzip, base64: no character of it means anything in HTML."""
+    raw = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+    return base64.b64encode(gzip.compress(raw, GZIP_LEVEL, mtime=0)).decode("ascii")

@@ -1,0 +1,149 @@
+"""The explorer's numbers are the tables'; one file that loads nothing; the same from the small files alone."""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from harness.analysis.facts import RunResults
+from harness.reporting.explorer import page as page_module
+from harness.reporting.explorer.figure import DARK_PAPER, dark_colour
+from harness.reporting.explorer.page import FOLDER, SCRIPTS, content_hash, explorer_page, pack
+from harness.reporting.explorer.run_data import run_data
+from tests.conftest import ROOT, read_csv_rows, run_cli_in_process
+from tests.helpers.damage import refused
+
+STUDY, SHIPPED = ROOT / "results/reference/study-stability", ROOT / "results/lab-reference"
+MAX_STUDY_BYTES = 6_000_000
+
+
+def embedded(text):
+    packed = re.search(r'id="data">([^<]*)<', text)[1]
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
+@pytest.fixture(scope="module")
+def page(played):
+    return explorer_page([RunResults(played / "results/small")])
+
+
+@pytest.fixture(scope="module")
+def study():
+    return run_data(RunResults(STUDY))
+
+
+def check_numbers(root, run):
+    """The grid's means are leaderboard.csv's; what a player gained less what it lost is its difference, in items."""
+    rows = {metric["id"]: {tuple(row[:3]): row[3:] for row in metric["rows"]} for metric in run["metrics"]}
+    for line in read_csv_rows(root / "tables/leaderboard.csv"):
+        key = line["objective"], None, int(line["iteration"])
+        for name in ("mean", "normalised_mean", "interquartile_mean"):
+            assert rows[name][key][0] == float(line[name])
+        assert rows["mean"][key][3] == float(line["item_stderr"])
+        assert all(
+            rows[task["metric_id"]][key][0] == pytest.approx(float(line[task["name"]]), abs=1e-12) for task in run["tasks"]
+        )
+    players = [tuple(player) for player in run["players"]]
+    for task in run["tasks"]:
+        right = np.array([[int(bit) for bit in bits] for bits in task["bits"]])
+        for (objective, seed, t), bits in zip(players, right, strict=True):
+            difference = rows[task["metric_id"]][objective, seed, t][0] - rows[task["metric_id"]]["initial", None, -1][0]
+            gained, lost = ((bits > right[0]).sum(), (bits < right[0]).sum())
+            assert gained - lost == pytest.approx(difference * task["n"])
+
+
+def test_the_pages_numbers_are_the_tables(played, page):
+    (run,) = embedded(page)
+    check_numbers(played / "results/small", run)
+    rows = {tuple(row[:5]): row[5:] for row in run["comparisons"]}
+    for line in read_csv_rows(played / "results/small/tables/comparisons.csv"):
+        key = line["a"], int(line["iteration_a"]), line["b"], int(line["iteration_b"]), line["task"]
+        expected = [float(line[name]) if line[name] else None for name in ("difference", "low", "high", "p", "p_holm")]
+        assert rows[key][:5] == expected
+
+
+def test_of_five_seeds_too(study):
+    check_numbers(STUDY, study)
+    assert len(study["players"]) == 1 + 6 * 5 * 5
+    assert (study["baseline"], study["objectives"][0]["name"]) == (study["objectives"][1]["label"], "start")
+
+
+def test_the_study_fits_into_a_mail(study):
+    code = sum((FOLDER / name).stat().st_size for name in ("explorer.css", "explorer.html", *(f"js/{s}.js" for s in SCRIPTS)))
+    assert len(pack([study])) + code < MAX_STUDY_BYTES / 6
+
+
+def test_items_stand_with_every_answer(played, page):
+    (run,) = embedded(page)
+    arithmetic, continuation = run["tasks"]
+    assert all("how many" in prompt or "?" in prompt for prompt in arithmetic["prompts"])
+    assert len(arithmetic["says"]) == len(run["players"]) == 5
+    assert all(said[number] for said, number in zip(arithmetic["said"], arithmetic["says"][0], strict=True))
+    for chosen, bits in zip(continuation["chosen"], continuation["bits"], strict=True):
+        assert [int(c) == w for c, w in zip(chosen, continuation["wanted"], strict=True)] == [bit == "1" for bit in bits]
+    assert len(run["samples"]["prompts"]) == 6 and all(len(one["said"]) == 5 for one in run["samples"]["prompts"])
+
+
+def test_one_file_with_one_script_that_its_policy_admits_by_hash(page):
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
+    (script,), (style,) = (
+        re.findall(r"<script>(.*?)</script>", page, re.DOTALL),
+        re.findall(r"<style>(.*?)</style>", page, re.DOTALL),
+    )
+    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style))
+    assert policy.split("; ")[:4] == [
+        "default-src 'none'", *(f"{kind}-src 'sha256-{value}'" for kind, value in zip(("script", "style"), hashes, strict=True)),
+        "img-src data:",
+    ]  # fmt: skip
+    assert "unsafe" not in policy and page.count("<script") == 2 and "</script" not in script.lower()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page.replace(script, ""))
+    assert not re.findall(
+        r"""@import|srcset|<(?:link|iframe|object|embed|base|form)\b|\son\w+=|\sstyle=""", page.replace(script, "")
+    )
+    assert not re.findall(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|fetch\(|XMLHttp|import\(", script
+    )
+    assert not re.findall(r"url\((?!#)", style) and content_hash(script) in policy
+
+
+def test_the_same_from_the_small_files_alone(played_copy, run):
+    run_cli_in_process("explore", "small", cwd=played_copy)
+    before = (played_copy / "reports/small.explorer.html").read_bytes()
+    for folder in ("data", "initial", "space", "spin"):
+        shutil.rmtree(run / folder)
+    done = run_cli_in_process("explore", "small", "--out", "again.html", cwd=played_copy)
+    assert (played_copy / "again.html").read_bytes() == before
+    assert done.stdout.startswith("explorer: again.html (")
+
+
+def test_several_runs_share_one_page_and_the_texts_of_equal_items(played_copy, run):
+    shutil.copytree(run, run.parent / "other")
+    run_cli_in_process("explore", "small", "other", cwd=played_copy)
+    first, second = embedded((played_copy / "reports/explorer.html").read_text())
+    assert all("prompts" in task for task in first["tasks"]) and not any("prompts" in task for task in second["tasks"])
+    assert first["settings"] == second["settings"]
+
+
+def test_mistakes_are_one_line(played_copy, run):
+    assert '(did you mean "small"?)' in refused(played_copy, "explore", "smal")
+    assert "expected the name of an HTML page" in refused(played_copy, "explore", "small", "--out", "x.pdf")
+    assert "is a run folder" in refused(played_copy, "explore", "small", "--out", "results/small/x.html")
+    (played_copy / "mine.html").write_text("<title>mine</title>")
+    assert "is no explorer's page" in refused(played_copy, "explore", "small", "--out", "mine.html")
+    shutil.rmtree(run / "tables")
+    assert "harness report small" in refused(played_copy, "explore", "small")
+
+
+def test_colours_for_the_dark_page():
+    assert dark_colour("#ffffff") == DARK_PAPER
+    for light in ("#1a1a1a", "#4f1f82", "#005c44"):
+        assert sum(int(dark_colour(light)[i : i + 2], 16) for i in (1, 3, 5)) > 3 * 0x78
+
+
+def test_every_script_is_in_the_page():
+    assert {path.stem for path in (FOLDER / "js").glob("*.js")} == set(SCRIPTS) and page_module.FOLDER == FOLDER
