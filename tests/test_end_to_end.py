@@ -9,6 +9,7 @@ from harness.files import read_jsonl
 from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, run_cli, run_cli_in_process
 from tests.helpers.broken import changed
 from tests.helpers.damage import refused
+from tests.helpers.report_text import report_text
 from tests.helpers.run_contents import COMPARED, RUN, contents
 
 
@@ -117,9 +118,9 @@ def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
     (one, *_) = written["examples"]
     (pair,) = [row for row in data if row["id"] == one["id"]]
     assert pair["prompt"] in one["prompt"]["text"] and pair["real"] in one["responses"][0]["text"] and one["loss"] == "inf"
-    page = (played_copy / "reports" / "small.html").read_text()
-    assert "Failed, missing below: broken/seed-0: TrainingStopped: step" in page
-    assert "ncomplete, not compared: broken" in page
+    page = report_text(played_copy / RUN)
+    assert "Failed: broken/seed-0: TrainingStopped: step" in page
+    assert "Incomplete, not compared: broken" in page
 
 
 def test_an_objective_by_path_works_with_no_other_change(tmp_path):

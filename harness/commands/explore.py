@@ -12,7 +12,7 @@ from harness.store.opening import open_run
 from harness.store.output_folders import check_outside_runs, check_writable
 from harness.store.untrusted import explain_malformed
 
-SUFFIX = ".explorer.html"
+SUFFIX = ".html"
 PAGE_MARK, MARK_WITHIN = b": explorer</title>", 1 << 16  # in the head of every page that this command writes
 
 

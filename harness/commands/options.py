@@ -154,7 +154,8 @@ Recompute = Annotated[
 ]
 Pdf = Annotated[Path | None, path_option("PDF to write.", show_default="RUN.pdf in --reports", rich_help_panel=OUTPUT)]
 ExplorerFile = Annotated[
-    Path | None, path_option("Page to write.", show_default="RUN.explorer.html in --reports", rich_help_panel=OUTPUT)
+    Path | None,
+    path_option("Page to write.", show_default="RUN.html in --reports", rich_help_panel=OUTPUT),
 ]
 FetchRecipe = Annotated[str | None, _named("recipes", RECIPE, "lab")]
 FetchModel = Annotated[str | None, _text("Base model: a hub id.", "MODEL", "the recipe's", DATA)]

@@ -175,13 +175,13 @@ def write_views(run: RunFolder, pdf: Path, show_line: Callable[[str], None] = ec
     make_way(run)
     update_all_small_files(run.root)
     refresh(run.root)
-    report_path = write_report(run.root, pdf)
-    if note := missing_glyphs_message(report_path.with_suffix(".html").read_text(encoding="utf-8"), f"harness report {run.name}"):
+    report = write_report(run.root, pdf)
+    if note := missing_glyphs_message(report.text, f"harness report {run.name}"):
         show_line(f"note    {note}")
     curves = run.root / "plots" / "stability_curves.png"
     return {
         "tables": run.root / "tables" / "leaderboard.md",
         "curves": curves if curves.is_file() else curves.with_name("tasks.png"),  # a suite without a mean has no curve of means
-        "report": report_path,
-        "html": report_path.with_suffix(".html"),
+        "report": report.pdf,
+        "explorer": report.explorer,
     }

@@ -123,7 +123,7 @@ def test_report_as_a_document_names_files_that_are_there_and_the_numbers_of_page
     done = run_cli_in_process("report", "small", "--json", "--out", "r.pdf", cwd=played_copy)
     report = json.loads(done.stdout)
     assert report.keys() == {"run", "paths", "suite", "seeds", "iterations", "standing"}
-    assert report["paths"].keys() == {"tables", "curves", "report", "html"}
+    assert report["paths"].keys() == {"tables", "curves", "report", "explorer"}
     assert all((played_copy / path).is_file() for path in report["paths"].values())
     assert (report["run"], report["suite"]["name"], report["iterations"]) == ("small", "two", 2)
     assert [row["objective"] for row in report["standing"]] == ["space", "spin"]

@@ -1,5 +1,7 @@
 """HTML pages: whether one keeps to itself, and what it does in a browser."""
 
+import base64
+import hashlib
 import re
 
 
@@ -24,3 +26,27 @@ def opened(browser, path, state=""):
     sheet.on("pageerror", lambda error: said.append(str(error)))
     sheet.goto(path.as_uri() + state)
     return sheet, [url for url in asked if not url.startswith(("data:", path.as_uri()))], said
+
+
+def check_runs_its_own_script_alone(page):
+    """The policy admits one script and one style by their digests, nothing outside the file, and the script makes no markup of
+    data."""
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
+    (script,), (style,) = (
+        re.findall(r"<script>(.*?)</script>", page, re.DOTALL),
+        re.findall(r"<style>(.*?)</style>", page, re.DOTALL),
+    )
+    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style))
+    assert policy.split("; ")[:4] == [
+        "default-src 'none'", *(f"{kind}-src 'sha256-{value}'" for kind, value in zip(("script", "style"), hashes, strict=True)),
+        "img-src data:",
+    ]  # fmt: skip
+    assert "unsafe" not in policy and page.count("<script") == 2 and "</script" not in script.lower()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page.replace(script, ""))
+    assert not re.findall(
+        r"""@import|srcset|<(?:link|iframe|object|embed|base|form)\b|\son\w+=|\sstyle=""", page.replace(script, "")
+    )
+    assert not re.findall(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|fetch\(|XMLHttp|import\(", script
+    )
+    assert not re.findall(r"url\((?!#)", style)

@@ -13,6 +13,7 @@ from harness.loop.study import Grid, choose, load_study
 from harness.reporting.tables.compute import compute_table
 from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, run_cli_in_process
 from tests.helpers.damage import events
+from tests.helpers.report_text import report_text
 
 GRID = Grid(key="training.lr", values=[1e-4, 1e-3], validation="v")
 VALIDATION = """
@@ -184,7 +185,7 @@ def test_a_studys_contrasts_state_tokens_and_seconds_of_both_sides(studied):
         assert [int(found[f"tokens_{name}_{side}"]) for name in ("trained", "drawn", "scored")] == list(spent.values())
         seconds = sum(float(r["seconds"]) for r in mine if r["phase"] in spent)
         assert float(found[f"seconds_{side}"]) == pytest.approx(seconds, abs=2e-3)
-    page = (studied / "reports/study-compare.html").read_text()
+    page = report_text(run)
     assert f"= {float(found['token_passes_ratio']):.2f}" in page and f"= {float(found['seconds_ratio']):.2f}" in page
     assert "depend on the machine (cpu," in page
     assert (studied / "reports/study-compare/compute.csv").read_bytes() == (run / "tables/compute.csv").read_bytes()

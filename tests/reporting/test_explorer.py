@@ -2,7 +2,7 @@
 
 import base64
 import gzip
-import hashlib
+import html
 import json
 import re
 import shutil
@@ -15,8 +15,11 @@ from harness.reporting.explorer import page as page_module
 from harness.reporting.explorer.figure import DARK_PAPER, dark_colour
 from harness.reporting.explorer.page import FOLDER, SCRIPTS, content_hash, explorer_page, pack
 from harness.reporting.explorer.run_data import run_data
+from harness.reporting.first_page.build import first_page
+from harness.reporting.tables.reading import Tables
 from tests.conftest import ROOT, read_csv_rows, run_cli_in_process
 from tests.helpers.damage import refused
+from tests.helpers.pages import check_runs_its_own_script_alone
 
 STUDY, SHIPPED = ROOT / "results/reference/study-stability", ROOT / "results/lab-reference"
 MAX_STUDY_BYTES = 6_000_000
@@ -90,25 +93,8 @@ def test_items_stand_with_every_answer(played, page):
 
 
 def test_one_file_with_one_script_that_its_policy_admits_by_hash(page):
-    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
-    (script,), (style,) = (
-        re.findall(r"<script>(.*?)</script>", page, re.DOTALL),
-        re.findall(r"<style>(.*?)</style>", page, re.DOTALL),
-    )
-    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style))
-    assert policy.split("; ")[:4] == [
-        "default-src 'none'", *(f"{kind}-src 'sha256-{value}'" for kind, value in zip(("script", "style"), hashes, strict=True)),
-        "img-src data:",
-    ]  # fmt: skip
-    assert "unsafe" not in policy and page.count("<script") == 2 and "</script" not in script.lower()
-    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page.replace(script, ""))
-    assert not re.findall(
-        r"""@import|srcset|<(?:link|iframe|object|embed|base|form)\b|\son\w+=|\sstyle=""", page.replace(script, "")
-    )
-    assert not re.findall(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|fetch\(|XMLHttp|import\(", script
-    )
-    assert not re.findall(r"url\((?!#)", style) and content_hash(script) in policy
+    check_runs_its_own_script_alone(page)
+    assert content_hash(re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1]) in page
 
 
 def test_the_same_from_the_small_files_alone(played_copy, run):
@@ -147,3 +133,10 @@ def test_colours_for_the_dark_page():
 
 def test_every_script_is_in_the_page():
     assert {path.stem for path in (FOLDER / "js").glob("*.js")} == set(SCRIPTS) and page_module.FOLDER == FOLDER
+
+
+def test_it_opens_on_every_sentence_of_page_1(page, played):
+    text = html.unescape(page)
+    first = first_page(Tables(RunResults(played / "results" / "small")))
+    assert first.title in text and first.lead in text
+    assert all(one.text in text for answer in first.answers for one in answer.sentences)

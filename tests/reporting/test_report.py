@@ -1,6 +1,5 @@
 """Tables show holes and never zeros; every printed number is in a csv; text of a model cannot become markup or break a page."""
 
-import html
 import re
 import shutil
 
@@ -13,9 +12,11 @@ from harness.reporting.card import model_card
 from harness.reporting.display_text import display_text
 from harness.reporting.report import write_report
 from harness.reporting.report.blocks import sanitize
+from harness.reporting.report.content import content
 from harness.reporting.tables import refresh
 from tests.conftest import read_csv_rows, update_manifest_digests
 from tests.helpers.damage import refused
+from tests.helpers.report_text import report_text
 from tests.reporting.conftest import change
 
 NASTY = ["#let x = 1 *bold* $x$ `raw` \\ <a>", "\x00\x1b[31m\u202e", "🙂 \ud800", "W" * 3000, "", "= Heading\n- item"]
@@ -29,7 +30,7 @@ def test_a_missing_cell_is_a_hole_in_every_table_and_has_no_mean(run):
     line = next(x for x in (run / "tables/leaderboard.md").read_text().splitlines() if x.startswith("| spin | 1 |"))
     assert line.count("–") == 4
     assert not [r for r in read_csv_rows(run / "scores.csv") if (r["objective"], r["iteration"]) == ("spin", "1")]
-    assert write_report(run, run.parent / "hole.pdf").read_bytes().startswith(b"%PDF")
+    assert write_report(run, run.parent / "hole.pdf").pdf.read_bytes().startswith(b"%PDF")
 
 
 def test_two_versions_of_a_suite_never_enter_one_average(run):
@@ -65,7 +66,7 @@ def test_a_row_with_clusters_says_how_many_where_it_says_n(run):
     said = f"items per task (items that share a question are one cluster: {scores[1]['label']} 4)"
     assert said in (run / "tables/leaderboard.md").read_text()
     write_report(run, run.parent / "clustered.pdf")
-    page = (run.parent / "clustered.html").read_text()
+    page = report_text(run)
     assert said in page and "errors are those of sampling clusters" in page
     shown = model_card(RunResults(run), "spin", 0, 1)
     assert "6 in 4 clusters |" in shown and "of clusters of them where they share a question" in shown
@@ -79,7 +80,7 @@ def test_nasty_text_is_shown_and_not_run(run, tmp_path):
         [row | dict.fromkeys(("text", "prompt", "real"), text) for row, text in zip(kept, NASTY, strict=True)],
     )
     update_manifest_digests(path.parent)
-    assert write_report(run, tmp_path / "nasty.pdf").read_bytes().startswith(b"%PDF")
+    assert write_report(run, tmp_path / "nasty.pdf").pdf.read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.parametrize("text", NASTY)
@@ -91,7 +92,7 @@ def test_visible_text_has_no_control_characters_and_no_endless_words(text):
 
 
 def test_a_report_has_the_same_bytes_wherever_it_is_written(run, tmp_path):
-    one, other = (write_report(run, tmp_path / place / "r.pdf").read_bytes() for place in "ab")
+    one, other = (write_report(run, tmp_path / place / "r.pdf").pdf.read_bytes() for place in "ab")
     assert one == other
 
 
@@ -115,7 +116,7 @@ def spellings(value):
 
 
 def test_every_number_of_the_reports_tables_is_in_a_csv_beside_it(run, tmp_path):
-    """Each figure in each cell of the HTML page's tables, rounded as printed, is some value of the csv files beside the report.
+    """Each figure in each cell of the report's tables, rounded as printed, is some value of the csv files beside the report.
 
     Names of objectives, settings and where the numbers come from are words here, not numbers.
     """
@@ -126,10 +127,13 @@ def test_every_number_of_the_reports_tables_is_in_a_csv_beside_it(run, tmp_path)
             known |= set(spellings(float(cell)))
         except ValueError:
             known |= set(NUMBER.findall(cell))
-    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    said = content(RunResults(run))
+    sections = {part["title"]: part["blocks"] for part in [*said["sections"], *said["appendix"]]}
     for title in ("Where they end, and how steadily", "Task by task", "Cost"):
-        part = text.partition(f"<h2>{title}</h2>")[2].partition("</section>")[0]
-        cells = [html.unescape(c) for c in re.findall(r'<td class="r[^"]*">(.*?)</td>', part)]
+        tables = [block for block in sections[title] if block["kind"] == "table"]
+        cells = [
+            cell for one in tables for row in one["rows"] for cell, side in zip(row, one["align"], strict=True) if side == "r"
+        ]
         printed = {n.lstrip("+-−") for cell in cells for n in NUMBER.findall(cell)}
         assert len(printed) > 1, title
         assert printed - known == set(), title

@@ -1,4 +1,4 @@
-"""The HTML report: one file that loads nothing and runs nothing, readable on hover in a real browser."""
+"""The page of what belongs to no run (theory): one file that loads and runs nothing, readable on hover in a real browser."""
 
 import json
 import re
@@ -7,26 +7,23 @@ import pytest
 
 from harness.reporting.report.page import embed_figure, html_page, tooltip
 from tests.conftest import ROOT
-from tests.helpers.pages import loads_nothing, opened
+from tests.helpers.pages import check_runs_its_own_script_alone, loads_nothing, opened
 
 HOSTILE = "<script>document.title = 'run'</script><img src=x onerror=alert(1)>\" onmouseover=\"x & </table>"
 
 
 @pytest.fixture(scope="module")
-def report(played):
-    return played / "reports" / "small.html"
+def page():
+    return ROOT / "reports" / "theory.html"
 
 
-@pytest.mark.parametrize("kept", sorted(p.name for p in (ROOT / "reports").glob("*.html")))
+@pytest.mark.parametrize("kept", sorted(p.relative_to(ROOT / "reports").as_posix() for p in (ROOT / "reports").rglob("*.html")))
 def test_no_page_that_is_kept_loads_anything(kept):
-    assert loads_nothing((ROOT / "reports" / kept).read_text(encoding="utf-8"))
-
-
-def test_the_page_holds_what_the_pdf_says_and_loads_nothing(report):
-    text = report.read_text(encoding="utf-8")
-    assert loads_nothing(text)
-    for title in ("Where they end, and how steadily", "Task by task", "Drift", "Cost", "Settings and provenance"):
-        assert f"<h2>{title}</h2>" in text
+    text = (ROOT / "reports" / kept).read_text(encoding="utf-8")
+    if "<script" in text:
+        check_runs_its_own_script_alone(text)
+    else:
+        assert loads_nothing(text)
 
 
 def hostile(tmp_path):
@@ -40,7 +37,6 @@ def hostile(tmp_path):
         {"kind": "figure", "name": "f", "caption": HOSTILE},
         {"kind": "table", "header": [HOSTILE], "rows": [[HOSTILE]], "caption": HOSTILE, "align": ["l"], "grow": ["0"], "size": 8,
          "groups": []},
-        {"kind": "samples", "prompts": [{"prompt": HOSTILE, "real": HOSTILE, "id": HOSTILE, "responses": [[HOSTILE, HOSTILE]]}]},
     ]  # fmt: skip
     section = {"title": HOSTILE, "blocks": blocks}
     content = dict.fromkeys(("title", "name", "suite", "suite_title"), HOSTILE) | {"sections": [section]}
@@ -86,21 +82,21 @@ def test_every_curve_can_be_pointed_at(played):
     assert all(json.loads((plots / f"{name}.points.json").read_text()) for name in ("tasks", "drift", "stability_curves"))
 
 
-def test_pointing_at_a_curve_shows_its_number(browser, report):
-    sheet, asked, said = opened(browser, report)
+def test_pointing_at_a_curve_shows_its_number(browser, page):
+    sheet, asked, said = opened(browser, page)
     assert (asked, said) == ([], [])
-    last = sheet.locator("figure").first.locator(".point").nth(2 * 3 - 1)  # of the curves
+    last = sheet.locator("figure").first.locator(".point").nth(1)
     assert not last.locator(".tip").is_visible()
     last.locator("circle").hover(force=True)
     assert last.locator(".tip").is_visible()
     words = " ".join(last.locator("text").all_text_contents())
-    assert re.search(r"SP\w+, iteration 1 \d+\.\d % ± \d+\.\d \(items\)", words)
+    assert re.search(r"space, iteration 0 KL\(data ‖ policy\) < 1e-09 nats", words)
     box, figure = last.locator(".tip").bounding_box(), sheet.locator(".plot").first.bounding_box()
     assert figure["x"] <= box["x"] and box["x"] + box["width"] <= figure["x"] + figure["width"] + 1
 
 
-def test_the_page_is_no_wider_than_a_telephone(browser, report):
-    sheet, _, _ = opened(browser, report)
+def test_the_page_is_no_wider_than_a_telephone(browser, page):
+    sheet, _, _ = opened(browser, page)
     sheet.set_viewport_size({"width": 390, "height": 800})
     assert sheet.evaluate("document.documentElement.scrollWidth") <= 390
 

@@ -117,8 +117,9 @@ def test_a_groups_items_stand_in_the_order_of_their_scores_and_one_filter_counts
 
 
 def test_a_blank_that_is_filled_in_differs_in_the_options(tmp_path):
-    rows = [{"doc_id": 0, "filter": "none", "arguments": {"gen_args_0": {"arg_0": "the trophy", "arg_1": " is big"},
-             "gen_args_1": {"arg_0": "the case", "arg_1": " is big"}}, "filtered_resps": [[-1, False], [-2, False]], "target": "1"}]  # fmt: skip
+    filled = {f"gen_args_{i}": {"arg_0": words, "arg_1": " is big"} for i, words in enumerate(("the trophy", "the case"))}
+    scored = [[-1, False], [-2, False]]
+    rows = [{"doc_id": 0, "filter": "none", "arguments": filled, "filtered_resps": scored, "target": "1"}]
     manifest = evaluation(tmp_path, {"blank": {"items": "d", "values": [0.0], "chosen": [0]}}, {"blank": "none"}, blank=rows)
     assert read_answers(tmp_path, manifest) == "{}"
     asked = json.loads(read_asked(tmp_path, manifest))["blank"]

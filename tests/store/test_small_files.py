@@ -1,7 +1,6 @@
 """Small files: enough for every view, intact or refused, a finished cell by themselves, and joined from several machines."""
 
 import gzip
-import html
 import io
 import json
 import lzma
@@ -35,6 +34,7 @@ from harness.store.small_files import (
 from harness.store.verification import checksum
 from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, rewrite_manifest, run_cli_in_process, update_manifest_digests
 from tests.helpers.damage import edit_json, edit_manifest, flip, flipped, refused
+from tests.helpers.report_text import report_text
 
 AGAIN = ("run", "--recipe", SMALL_RECIPE, "--jobs", "1")
 CELL = "space/seed-0"
@@ -213,7 +213,7 @@ def test_of_a_run_committed_before_small_files_every_table_is_kept_or_made_anew(
         pd.testing.assert_frame_equal(*(pd.read_csv(io.BytesIO(c)) for c in (after[path], content)), check_dtype=False, rtol=1e-9)
     measured = [p for p in before if p.relative_to(run).as_posix() in MEASURED_TABLES]
     assert [p for p in measured if after[p] != before[p]] == []
-    page = (played_copy / "r.html").read_text()
+    page = report_text(run)
     assert "As computed when the run was made" in page and "tables/comparisons.csv" in page
     assert RunResults(run).item_scores == {}
 
@@ -229,7 +229,7 @@ def test_the_tables_of_an_earlier_version_are_read_as_they_were_written(played_c
     before = path.read_bytes()
     run_cli_in_process("report", "small", "--out", "r.pdf", cwd=played_copy)
     assert path.read_bytes() == before
-    page = (played_copy / "r.html").read_text()
+    page = report_text(run)
     for said in ("[-25.0, +12.5]", "are from the bootstrap of that version", "by bootstrap (none below five items a task)"):
         assert said in page
     assert read_csv_rows(run / "tables/leaderboard.csv")[1]["item_stderr"]
@@ -240,8 +240,7 @@ def test_the_tables_of_an_earlier_version_are_read_as_they_were_written(played_c
 def test_every_committed_run_is_reported_again(run, tmp_path):
     shutil.copytree(run, tmp_path / "results" / run.name)
     run_cli_in_process("report", run.name, "--out", "r.pdf", cwd=tmp_path)
-    page = (tmp_path / "r.html").read_text()
-    assert not re.search(r"\bnan\b|\[(nan|–|,)", re.sub(r"<(svg|style|script).*?</\1>|<[^>]*>", " ", page, flags=re.S))
+    assert not re.search(r"\bnan\b|\[(nan|–|,)", report_text(tmp_path / "results" / run.name))
 
 
 @pytest.mark.slow
@@ -253,7 +252,7 @@ def test_what_is_not_kept_of_such_a_run_is_named_and_not_invented(played_copy, r
     missing = "the checkpoints' responses, the counts of the data, training.csv, tables/comparisons.csv."
     for _ in range(2):
         run_cli_in_process("report", "small", "--out", "r.pdf", cwd=played_copy)
-        assert f"Not here, so not shown: {missing}" in html.unescape((played_copy / "r.html").read_text())
+        assert f"Not here, so not shown: {missing}" in report_text(run)
         assert not (run / "training.csv").exists()
         assert (run / "tables/collapse.csv").read_bytes() == collapse
     versions = {r["name"]: r["version"] for r in read_csv_rows(run / "tables/versions.csv")}

@@ -10,10 +10,9 @@ from harness.reporting.figures import stability_numbers
 from harness.reporting.figures.methods import looks
 from harness.reporting.figures.stability.compose import WIDTHS_INCHES, stability_figure
 from harness.reporting.figures.style import house_style
-from harness.reporting.first_page.page import Answer, FirstPage, Link, Sentence
-from harness.reporting.report.content.summary import headlines, sentences
-from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.formatting import items_note
+from harness.reporting.first_page.build import first_page
+from harness.reporting.first_page.page import FirstPage
+from harness.reporting.tables.reading import Tables
 from harness.reporting.tables.run_tables import RunTables
 
 
@@ -43,26 +42,3 @@ def first_view(results: RunResults, place: int, styles: Styles) -> FirstView:
             for kind, width in (("w", WIDTHS_INCHES[0]), ("n", WIDTHS_INCHES[-1]))
         )
     return FirstView(page, wide, narrow)
-
-
-def first_page(tables: Tables) -> FirstPage:
-    """The first page in the words of the report's summary."""
-    results, record = tables.results, tables.results.record
-    title, *more = headlines(tables)
-    rest = [line for line in sentences(tables) if line not in (title, *more)]
-    question = results.study.get("question") or "What was found?"
-    seeds, count = len(record["seeds"]), len(results.variants)
-    lead = (
-        f"{count} objective{'s' * (count != 1)}, {record['iterations']} iterations, {seeds} seed{'s' * (seeds != 1)}; suite "
-        f"{results.suite['name']} v{results.suite['version']}, {items_note(results)}."
-    )
-    answers = (
-        *([Answer(question, tuple(Sentence(line, strong=True) for line in more))] if more else []),
-        Answer("How sure, and does it last?", tuple(map(Sentence, rest))),
-    )
-    caption = (
-        "a: mean over the tasks, one method to a panel. b: difference at the last iteration, paired over the same items and "
-        "seeds; p after Holm's correction. c: change of every task from the initial policy to the last iteration."
-    )
-    provenance = (Link(f"commit {(record.get('git_commit') or 'unknown')[:10]}"), Link(" ".join(record["command"])))
-    return FirstPage(title, lead, answers, "stability_curves", caption, provenance)

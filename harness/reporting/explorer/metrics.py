@@ -15,11 +15,11 @@ from harness.analysis.facts import RunResults
 from harness.analysis.frames import select
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.figures.training import MEASUREMENT_LABELS
-from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.curves import flip_rates
 from harness.reporting.tables.leaderboard import mean_curves, unit_score_array
 from harness.reporting.tables.mean_errors import item_stderr
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
+from harness.reporting.tables.reading import Tables
 
 MEAN, NORMALISED, INTERQUARTILE = "mean", "normalised_mean", "interquartile_mean"
 Row = tuple[str, int | None, int, float, float | None, float | None, float | None]

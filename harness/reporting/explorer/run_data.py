@@ -13,9 +13,9 @@ from harness.reporting.explorer.figure import dark_colour
 from harness.reporting.explorer.items import held_out, players, tasks
 from harness.reporting.explorer.metrics import metrics, plain
 from harness.reporting.figures.methods import baseline, looks
-from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.formatting import items_note
 from harness.reporting.tables.paired_scores import PairedScores
+from harness.reporting.tables.reading import Tables
 from harness.reporting.tables.settings_differences import run_settings, variant_settings
 from harness.security.escaping import escape_invisible
 from harness.store.small_files import NUM_SAMPLES

@@ -42,6 +42,6 @@ def provenance(tables: Tables) -> tuple[Link, ...]:
         Link(f"commit {commit[:10]}{dirty}" if commit else f"version {record['created_by_version']}, not run from a checkout"),
         Link(display_text(" ".join(redact_command(record["command"])))),
         Link(f"suite {display_text(suite['name'])} v{suite['version']}, lm-eval {suite['lm_eval']}"),
-        Link(f"item by item: {name}.html", f"{name}.html"),
-        Link(f"every number: {name}/*.csv", f"{name}/"),
+        Link(f"item by item: {name}.html"),
+        Link(f"every number: {name}/*.csv"),
     )

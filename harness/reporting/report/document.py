@@ -1,10 +1,13 @@
-"""Write the PDF, the HTML page and, beside them, a folder with the csv of every printed number, figures and provenance.json."""
+"""Write the PDF, the explorer and, beside them, a folder with the csv of every printed number, figures and provenance.json."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +31,17 @@ OPTIONAL_TABLES = ("tables/task_notes.csv", "tables/first_ids.csv", "tables/besi
 TEMPLATE = Path(__file__).with_name("report.typ")
 
 
-def write_report(root: Path, pdf: Path) -> Path:
-    """Write the report of the run folder `root`: `pdf`, the same as .html, and the folder of its numbers; returns `pdf`.
+@dataclass(frozen=True)
+class WrittenReport:
+    """text: all that the PDF says, as JSON."""
+
+    pdf: Path
+    explorer: Path
+    text: str
+
+
+def write_report(root: Path, pdf: Path) -> WrittenReport:
+    """Write the report of the run folder `root`: `pdf`, beside it the explorer as .html and the folder of its numbers.
 
     The same folder gives the same bytes. The tables and figures of the run must have been written (`tables.refresh`). Raises
     UserError when a table is missing or damaged, or `pdf` cannot be written.
@@ -59,17 +71,27 @@ def write_report(root: Path, pdf: Path) -> Path:
     except OSError as error:
         file = error.filename2 or error.filename or pdf
         raise UserError(f"{file}: cannot be written ({error.strerror}); use --out FILE") from error
-    write_pdf_and_html(report_content, root / "plots", pdf)
-    return pdf
+    from harness.reporting.explorer.page import write_explorer  # it shows the report's first page
+
+    with explain_unwritable(pdf):
+        compile_pdf(sanitize(report_content), root / "plots", pdf)
+    explorer = write_explorer([root], pdf.with_suffix(".html"))
+    return WrittenReport(pdf, explorer, json.dumps(report_content, ensure_ascii=False))
 
 
 def write_pdf_and_html(report_content: dict[str, Any], plots: Path, pdf: Path) -> None:
-    """Write the content, with the figures in the folder `plots`, as `pdf` and as the same name with .html; each complete or not
-    at all."""
+    """Write content that belongs to no run, with the figures in the folder `plots`, as `pdf` and as the same name with .html;
+    each complete or not at all."""
     report_content = sanitize(report_content)
-    try:
+    with explain_unwritable(pdf):
         compile_pdf(report_content, plots, pdf)
         write_text(pdf.with_suffix(".html"), html_page(report_content, plots))
+
+
+@contextmanager
+def explain_unwritable(pdf: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{pdf}: cannot be written ({error.strerror}); name another place with --out or --reports") from error
 

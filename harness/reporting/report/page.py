@@ -1,4 +1,4 @@
-"""The report as one HTML file that loads nothing: figures and style are inside, tooltips are drawn without a script.
+"""Content as one HTML file that loads and runs nothing: figures and style are inside, tooltips are drawn without a script.
 
 All text passes through the template's escaping; the page's own security policy forbids scripts and any external resource.
 """
@@ -33,9 +33,7 @@ def html_page(content: dict[str, Any], plots: Path) -> str:
     digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
     figures = {name: embed_figure(plots / f"{name}.svg") for name in figure_names(content)}
     template = environment.get_template("report.html")
-    first = {"title": "", "blocks": content.get("first_page", [])}
-    parts = [*([first] if first["blocks"] else []), *content["sections"], *content.get("appendix", [])]
-    return template.render(c=content, parts=parts, style=Markup(style), style_digest=digest, figures=figures)
+    return template.render(c=content, style=Markup(style), style_digest=digest, figures=figures)
 
 
 def embed_figure(svg: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from harness.loop.suite import load_suite
 from harness.reporting.tables import refresh
 from tests.conftest import GUARD_FOLDER, SMALL_RECIPE, read_csv_rows, run_cli, run_cli_in_process
 from tests.guard.network_guard import ALLOWED
+from tests.helpers.report_text import report_text
 from tests.language.judge.judge_stub import KEY, QUESTIONS, rule, serving, write_suite
 
 pytestmark = pytest.mark.loopback
@@ -139,7 +140,7 @@ def test_tables_and_report_show_it_and_say_who_judged(judged):
     run = judged[0] / RUN
     said = "Percent of the highest rating (45.0 is a mean rating of 4.5 of 10) by stub at 127.0.0.1"
     assert said in (run / "tables/leaderboard.md").read_text()
-    assert "stub at 127.0.0.1" in (judged[0] / "reports/small.html").read_text()
+    assert "stub at 127.0.0.1" in report_text(run)
     compared = {(r["a"], r["b"], r["task"]): r for r in read_csv_rows(run / "tables/comparisons.csv")}
     sft, space = (statistics.fmean(read(run, place, "items.json")["writing"]["values"]) for place in PLAYERS[1:])
     assert float(compared["sft", "space", "writing"]["difference"]) == pytest.approx(sft - space)
