@@ -99,7 +99,7 @@ def test_one_file_with_one_script_that_its_policy_admits_by_hash(page):
 
 def test_the_same_from_the_small_files_alone(played_copy, run):
     run_cli_in_process("explore", "small", cwd=played_copy)
-    before = (played_copy / "reports/small.explorer.html").read_bytes()
+    before = (played_copy / "reports/small.html").read_bytes()
     for folder in ("data", "initial", "space", "spin"):
         shutil.rmtree(run / folder)
     done = run_cli_in_process("explore", "small", "--out", "again.html", cwd=played_copy)

@@ -20,7 +20,7 @@ from harness.reporting.tables import refresh
 from harness.reporting.tables.collapse import COLUMNS
 from harness.reporting.tables.reading import Tables
 from tests.conftest import ROOT, read_csv_rows
-from tests.reporting.test_table_errors import Written, played
+from tests.helpers.made_runs import Written, played
 
 REFERENCE = ROOT / "results" / "lab-reference"
 STUDY = ROOT / "results" / "reference" / "study-stability"
