@@ -36,7 +36,7 @@ def drift_section(tables: Tables) -> Block:
     for number, panel in enumerate(tables.panels, 1):
         where = f" ({panel['title']})" if panel["title"] else ""
         caption = (
-            f"The same held-out prompts after every iteration{where}, one sampled response each (i: initial policy); {bars}. "
+            f"The same held-out prompts after every iteration{where}, one sampled response each (start: initial policy); {bars}. "
             "KL(p ‖ q): on samples of p, per response; previous: the opponent. reward agrees: share of prompts on which the "
             "response with the higher reward is also the more likely one. Numbers: drift.csv; each seed's: dynamics.csv."
         )
