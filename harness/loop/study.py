@@ -46,9 +46,9 @@ class Contrast(Section):
 class Study(Section):
     """Its paths start at its own folder.
 
-    `iterations_shown` are the columns of the study's table; `published` names a file of results/published beside it. `figure` is the study's first
-    figure: rates (score against the grid's values), pairs (arms against annotated pairs and compute), tokens (arms against tokens),
-    differences (its contrasts).
+    `iterations_shown` are the columns of the study's table; `published` names a file of results/published beside it.
+    `figure` is the study's first figure: rates (score against the grid's values), pairs (arms against annotated pairs and
+    compute), tokens (arms against tokens), differences (its contrasts).
     """
 
     name: str

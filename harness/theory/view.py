@@ -111,7 +111,8 @@ def _format_nats(value: float) -> str:
 def content(claims: Claims, iteration_rows: Frame, verdict_rows: Frame) -> dict[str, Any]:
     """The page's blocks."""
     caption = (
-        "KL(data ‖ policy), and thin and dotted KL(policy ‖ data), after every iteration of exact self-play from the start, the initial policy; "
+        "KL(data ‖ policy), and thin and dotted KL(policy ‖ data), after every iteration of exact self-play from the start, the "
+        "initial policy; "
         "rings: the first as the panel's law predicts it from the exact opponent; values below "
         f"{KL_FLOOR:g} nats are drawn on the lowest line. Numbers: games.csv."
     )

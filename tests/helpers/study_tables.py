@@ -7,6 +7,7 @@ from harness.reporting.tables.comparisons import COLUMNS as COMPARISON_COLUMNS
 from harness.reporting.tables.study import SCORE_COLUMNS
 
 NONE = {"reference": False, "synthetic": 0, "proto": 0, "history": 0}
+MANY = {name if n == 0 else f"{name}-beta{n}": name for n in range(4) for name in ("sft", "space", "spin", "mine")}
 TITLES = {"sft": "Supervised fine-tuning", "space": "SPACE: a", "spin": "SPIN: b", "tspin": "T-SPIN: c", "sipo": "S-IPO: d",
           "ssimpo": "S-SimPO: e"}  # fmt: skip
 
@@ -41,9 +42,10 @@ def chosen(scores=None, rates=RATES, seeds=3):
             is_chosen = place == best
             share = None if mean is None else mean / 100
             rows.append({
-                "objective": objective, "key": "training.lr", "value": rate, "label": f"{objective}-lr{rate:g}", "suite": "lab-ten-validation",
-                "seeds": seeds, "validation_last": share, "validation_best": share, "item_stderr_last": None if mean is None else 0.011,
-                "chosen": is_chosen, "at_edge": is_chosen and place in (0, len(means) - 1),
+                "objective": objective, "key": "training.lr", "value": rate, "label": f"{objective}-lr{rate:g}",
+                "suite": "lab-ten-validation", "seeds": seeds, "validation_last": share, "validation_best": share,
+                "item_stderr_last": None if mean is None else 0.011, "chosen": is_chosen,
+                "at_edge": is_chosen and place in (0, len(means) - 1),
             })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -108,7 +110,7 @@ QUESTIONS = (
 
 
 def comparisons(questions=QUESTIONS):
-    """comparisons.csv of the study's own questions (question, a, difference, low, high, p), and of a pair that is none of them."""
+    """comparisons.csv of the study's own questions (question, a, difference, low, high, p), and of a pair that is none."""
     rows = [
         {"panel": "study", "question": question, "a": a, "iteration_a": 1, "b": f"{a}-epochs4", "iteration_b": 0, "task": "mean",
          "difference": difference, "low": low, "high": high, "p": p, "p_holm": p, "seeds": 5, "over": "items and seeds"}

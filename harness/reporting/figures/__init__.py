@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from harness.files import write_atomic, write_text
 from harness.reporting.figures.methods import Look, looks
 from harness.reporting.figures.options import DEFAULT, FigureOptions
-from harness.reporting.figures.score_against_kl import score_against_kl
+from harness.reporting.figures.score_against_kl import KL_FIGURE, score_against_kl
 from harness.reporting.figures.scores import task_curves
 from harness.reporting.figures.stability.compose import WIDTHS_INCHES, stability_figure
 from harness.reporting.figures.stability.numbers import StabilityNumbers
 from harness.reporting.figures.study.first import STABILITY_FIGURE, STUDY_FIGURE, figure_kind, study_figure
 from harness.reporting.figures.style import Drawing, house_style
-from harness.reporting.figures.stale import remove_stale, write_choice
 from harness.reporting.figures.training import drift_curves, training_curves
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from harness.reporting.tables.run_tables import RunTables
 
 FORMATS = ("png", "svg", "pdf")
-KL_FIGURE = "score_against_kl"
 
 
 def write_figures(
@@ -34,8 +32,8 @@ def write_figures(
     """Write the figures of a run as png, svg and pdf, or the stability figure's curves alone; returns the paths.
 
     The first figure and the score against KL have three widths: `stability_curves` for a page, `stability_curves-5.5` and `-3.25`
-    (inches) for the text of a paper and for one of its columns; `options.widths` gives every figure more (`tasks-4in`). A second panel or a
-    seventh variant has figures of its own: `tasks-2`, `training-2`. A study that declares one has `study` before them.
+    (inches) for the text of a paper and for one of its columns; `options.widths` gives every figure more (`tasks-4in`). A second
+    panel or a seventh variant has figures of its own: `tasks-2`, `training-2`. A study that declares one has `study` before them.
     """
     folder.mkdir(exist_ok=True)
     every_look = looks(results.record["variants"], options.palette, options.is_dark)
@@ -44,9 +42,6 @@ def write_figures(
         for stem, plot in _figures(results, tables, every_look, everything, options.widths):
             title = options.title if stem.partition("-")[0] == _titled(results) else None
             paths += save_figure(plot, folder / stem, options, title)
-    if everything:
-        remove_stale(folder, {path.name for path in paths})
-    write_choice(folder, options)
     return paths
 
 

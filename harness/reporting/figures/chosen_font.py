@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError, did_you_mean
-from harness.reporting.figures.fonts import family_name
+from harness.reporting.figures.fonts import PLACEHOLDER_FONTS, family_name
 from harness.reporting.figures.library import font_folder, matplotlib
 
 GENERIC = {"sans-serif": "DejaVu Sans", "serif": "DejaVu Serif", "monospace": "DejaVu Sans Mono"}  # matplotlib brings them along
@@ -54,7 +54,7 @@ def _installed_families() -> dict[str, list[str]]:
     manager: Any = sys.modules[matplotlib().__name__ + ".font_manager"]
     families: dict[str, list[str]] = {}
     for path in sorted([*map(str, font_folder().glob("*.ttf")), *manager.findSystemFonts()]):
-        if (name := family_name(path)) is not None:
+        if (name := family_name(path)) is not None and not any(word in name.lower() for word in PLACEHOLDER_FONTS):
             families.setdefault(name, []).append(path)
     return families
 

@@ -16,6 +16,7 @@ DISTANCES = (5.0, 8.0, 12.0, 18.0, 26.0, 36.0, 50.0, 70.0, 95.0, 125.0)  # point
 ANGLES = (0, 30, -30, 60, -60, 90, -90, 180, 150, -150, 120, -120)  # degrees, the best first
 MIN_LEADER_POINTS = 12.0  # a name farther away has a line to its point
 SAMPLES_PER_SEGMENT = 24
+CLEARANCE = 2.0  # pixels between a name and a curve
 COST_OUTSIDE, COST_COVERS_NAME, COST_COVERS_CURVE, COST_ANGLE = 1e6, 1e5, 6.0, 0.4
 COST_COVERS_MARK, MARK_POINTS = 1e3, 3.0
 
@@ -48,16 +49,15 @@ class Box:
         )
 
     def covered(self, points: np.ndarray) -> int:
-        """How many of the points (N, 2) lie inside."""
+        """How many of the points (N, 2) lie inside, or so near that their curve does."""
         if not len(points):
             return 0
         x, y = points[:, 0], points[:, 1]
-        return int(((x > self.left) & (x < self.right) & (y > self.bottom) & (y < self.top)).sum())
+        across = (x > self.left - CLEARANCE) & (x < self.right + CLEARANCE)
+        return int((across & (y > self.bottom - CLEARANCE) & (y < self.top + CLEARANCE)).sum())
 
     def is_inside(self, other: Box) -> bool:
-        return (
-            self.left >= other.left and self.right <= other.right and self.bottom >= other.bottom and self.top <= other.top
-        )
+        return self.left >= other.left and self.right <= other.right and self.bottom >= other.bottom and self.top <= other.top
 
 
 def along(paths: Iterable[tuple[Sequence[float], Sequence[float]]]) -> np.ndarray:
@@ -93,12 +93,14 @@ def place_labels(axis: Axes, labels: Sequence[PointLabel], obstacles: np.ndarray
         )
         distance, _, box = min(
             places,
-            key=lambda place: place[0] / 4
-            + COST_ANGLE * place[1]
-            + COST_OUTSIDE * (not place[2].is_inside(bounds))
-            + COST_COVERS_NAME * sum(place[2].overlaps(other) for other in taken)
-            + COST_COVERS_MARK * sum(place[2].overlaps(mark, 0) for mark in marks)
-            + COST_COVERS_CURVE * place[2].covered(points),
+            key=lambda place: (
+                place[0] / 4
+                + COST_ANGLE * place[1]
+                + COST_OUTSIDE * (not place[2].is_inside(bounds))
+                + COST_COVERS_NAME * sum(place[2].overlaps(other) for other in taken)
+                + COST_COVERS_MARK * sum(place[2].overlaps(mark, 0) for mark in marks)
+                + COST_COVERS_CURVE * place[2].covered(points)
+            ),
         )
         taken.append(box)
         line = {"arrowstyle": "-", "linewidth": 0.5, "color": label.colour, "shrinkA": 0.5, "shrinkB": 2.5}

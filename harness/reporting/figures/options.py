@@ -17,7 +17,7 @@ MAX_TITLE_CHARS = 200
 
 @dataclass(frozen=True)
 class FigureOptions:
-    """widths: inches, in addition to the usual ones. title: of the run's first figure. Use `figure_options`, which checks them."""
+    """widths: inches, in addition to the usual ones. title: of the run's first figure. `figure_options` checks them."""
 
     widths: tuple[float, ...] = ()
     font: str | None = None
@@ -57,8 +57,8 @@ def figure_options(
     for width in widths:
         if not MIN_WIDTH_INCHES <= width <= MAX_WIDTH_INCHES:
             raise UserError(
-                f"--figure-width {width:g}: expected {MIN_WIDTH_INCHES:g} to {MAX_WIDTH_INCHES:g} inches; a column of a paper has "
-                "3.25, its text 5.5"
+                f"--figure-width {width:g}: expected {MIN_WIDTH_INCHES:g} to {MAX_WIDTH_INCHES:g} inches; a column of a paper "
+                "has 3.25, its text 5.5"
             )
     palette, theme = palette or DEFAULT.palette_name, theme or DEFAULT.theme
     find_palette(palette)

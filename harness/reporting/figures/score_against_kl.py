@@ -10,7 +10,6 @@ import pandas as pd
 
 from harness.analysis.frames import Frame, select
 from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
-from harness.records import INITIAL
 from harness.reporting.figures.labels import PointLabel, along
 from harness.reporting.figures.methods import Look, looks_of_methods
 from harness.reporting.figures.stability.numbers import StabilityNumbers
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KL_NAME = "kl_initial"  # in drift.csv
+KL_FIGURE = "score_against_kl"  # in plots/
 MAX_HEIGHT_INCHES, MIN_HEIGHT_INCHES, HEIGHT_OF_WIDTH = 4.2, 2.7, 0.62
 LABEL_INCHES = 0.2  # of height, for every name
 MAX_ITERATIONS_WITH_BARS = 10  # where there are more, the last has its bars alone
@@ -147,20 +147,20 @@ def _ticks(highest: float, gap: float) -> list[float]:
     return ticks
 
 
-def kl_caption(numbers: StabilityNumbers, drift: Frame, items: str) -> str:
-    """What is drawn, with n and errors. items: the sentence about the number of items."""
-    measured = select(drift, name=KL_NAME, objective=numbers.labels)
-    prompts = sorted({int(n) for n in measured["n"]})
-    seeds = max((numbers.seeds(label) for label in numbers.labels), default=0)
+def score_against_kl_caption(drift: Frame, leaderboard: Frame, iterations: int, items: str) -> str:
+    """What is drawn, with n and errors. drift, leaderboard: of the variants shown. items: the words about the number of items."""
+    prompts = sorted({int(n) for n in select(drift, name=KL_NAME)["n"]})
+    finished = leaderboard.dropna(subset="mean")
+    seeds = int(finished["seeds"].max()) if len(finished) else 0
     if seeds >= MIN_SEEDS_FOR_INTERVAL:
         bars = f"bars: 95 % intervals, of the mean over items and {seeds} seeds, of KL over seeds on these prompts"
     else:
         bars = f"bars: standard errors, of the mean over items, of KL over prompts; {seeds} seed(s), so no interval over seeds"
-    if numbers.iterations > MAX_ITERATIONS_WITH_BARS:
+    if iterations > MAX_ITERATIONS_WITH_BARS:
         bars += ", drawn at the last iteration alone"
     several = "–".join(str(n) for n in dict.fromkeys((prompts[0], prompts[-1]))) if prompts else "0"
     return (
-        f"Mean over tasks against KL(policy ‖ initial policy), a point per iteration, a path per objective from the start (grey "
+        "Mean over tasks against KL(policy ‖ initial policy), a point per iteration, a path per objective from the start (grey "
         f"diamond, KL 0) to the last iteration (large mark); {items}; KL over {several} held-out prompts, one sampled response "
         f"each; {bars}. Up and to the left is better. Numbers: leaderboard.csv, drift.csv (kl_initial)."
     )

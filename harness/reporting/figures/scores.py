@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ from harness.analysis.score_scale import ScoreScale
 from harness.errors import UserError
 from harness.records import INITIAL
 from harness.reporting.figures import style
+from harness.reporting.figures.chosen_font import register_font
 from harness.reporting.figures.methods import Look, looks
-from harness.reporting.figures.small_panels import make_panels, name_curves, small_iteration_axis
+from harness.reporting.figures.options import DEFAULT, FigureOptions
+from harness.reporting.figures.small_panels import make_panels, mark_every, name_curves, small_iteration_axis
 from harness.reporting.figures.style import GREY, Drawing, make_drawing
 
 if TYPE_CHECKING:
@@ -24,37 +27,52 @@ if TYPE_CHECKING:
     from harness.analysis.facts import RunResults
 
 MAX_END_LABEL_CHARS = 10
+NOTE_CHARS_PER_INCH = 17
 MAX_VARIANTS_WITH_ERRORS = 6
 MIN_TASK_INCHES, TITLE_CHARS_PER_INCH = 1.3, 10
 
 
-def plot_panel(results: RunResults, leaderboard_table: Frame, number: int = 0, axis: Axes | None = None) -> Axes:
+def plot_panel(
+    results: RunResults,
+    leaderboard_table: Frame,
+    number: int = 0,
+    axis: Axes | None = None,
+    options: FigureOptions = DEFAULT,
+) -> Axes:
     """The stability curves of one panel of a run on `axis`, or on a figure of their own; returns the axes, for Python code.
 
-    Raises UserError where no task enters the mean, or the run has no such panel.
+    Raises UserError where no task enters the mean, or the run has no such panel, and for a width or theme on the caller's axes.
     """
+    if axis is not None and (options.widths or options.is_dark):
+        raise UserError("width and theme are those of a figure; the axes given have one already: leave ax, or these, out")
     panels, tasks = results.panels, results.averaged_tasks
     if not tasks:
         raise UserError(f"{results.root}: no task of {results.suite['name']} enters a mean, so there is no curve of means")
     if not 0 <= number < len(panels):
         raise UserError(f"{results.root}: panel {number}: expected 0" + (f" to {len(panels) - 1}" if len(panels) > 1 else ""))
-    all_looks = looks(results.record["variants"])
+    all_looks = looks(results.record["variants"], options.palette, options.is_dark)
     shown = {label: all_looks[label] for label in panels[number]["labels"]}
     has_end_labels = max(len(look.name) for look in shown.values()) <= MAX_END_LABEL_CHARS
-    with style.house_style():
-        plot = make_drawing(1, 1, 3.1) if axis is None else Drawing(axis.figure, [axis])  # type: ignore[arg-type]
+    with style.house_style(options):
+        width = options.widths[0] if options.widths else style.WIDTH_INCHES
+        plot = make_drawing(1, 1, 3.1, width=width) if axis is None else Drawing(axis.figure, [axis])  # type: ignore[arg-type]
         (drawn,) = plot.axes
         seeds, ends = _draw_panel(plot, drawn, shown, leaderboard_table, results.unit_scores, len(tasks))
         style.iteration_axis(drawn, results.record["iterations"])
         drawn.set_xlabel("iteration")
         drawn.set_ylabel(f"mean of {len(tasks)} tasks, %")
-        drawn.set_title(bars_note(seeds), fontweight="normal", color="#333333")
+        note = textwrap.fill(bars_note(seeds), int(NOTE_CHARS_PER_INCH * width))
+        on_given_axes = f"{options.title}\n" if axis is not None and options.title else ""
+        drawn.set_title(on_given_axes + note, fontweight="normal", color="#333333")
         if has_end_labels:
             _label_ends(drawn, ends, results.record["iterations"])
         else:
             drawn.legend()
         if axis is None:
-            plot.disable_mathtext()
+            plot.finish(options, options.title)
+    if options.font is not None:
+        family = register_font(options.font)  # for when the caller saves it
+        drawn.tick_params(labelfontfamily=family)
     return drawn
 
 
@@ -170,7 +188,8 @@ def task_curves(
         for label, look in shown.items():
             label_rows = select(leaderboard_table, objective=label).dropna(subset=name)
             joined: Frame = pd.concat([initial_rows, label_rows])
-            axis.plot(joined["iteration"], factor * joined[name], label=look.name, **look.thin_style())
+            marks = mark_every(len(joined))
+            axis.plot(joined["iteration"], factor * joined[name], label=look.name, markevery=marks, **look.thin_style())
             if errors is not None:
                 _draw_task_errors(axis, select(errors, objective=[INITIAL, label], task=name), look, factor)
             for row in label_rows.to_dict("records"):
@@ -193,8 +212,8 @@ def task_curves(
 def task_bounds(scores: Frame) -> Frame:
     """Errors of every score in scores.csv: objective, iteration, task, seeds, value (mean over seeds), low, high.
 
-    From three seeds on the 95 % interval over seeds, on these items; below, the standard error of sampling items (root mean square
-    over seeds); NaN where that is not known.
+    From three seeds on the 95 % interval over seeds, on these items; below, the standard error of sampling items (root mean
+    square over seeds); NaN where that is not known.
     """
     rows = []
     for (objective, iteration, task), group in scores.groupby(["objective", "iteration", "task"], sort=False):
@@ -204,7 +223,9 @@ def task_bounds(scores: Frame) -> Frame:
         if interval is not None:
             low, high = interval.low, interval.high
         else:
-            error = float((group["stderr"].astype(float) ** 2).mean() ** 0.5) if seeds < stats.MIN_SEEDS_FOR_INTERVAL else math.nan
+            error = (
+                float((group["stderr"].astype(float) ** 2).mean() ** 0.5) if seeds < stats.MIN_SEEDS_FOR_INTERVAL else math.nan
+            )
             low, high = value - error, value + error
         rows.append((objective, iteration, task, seeds, value, low, high))
     return pd.DataFrame(rows, columns=["objective", "iteration", "task", "seeds", "value", "low", "high"])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INCHES_PER_TICK = 0.2
+MAX_POINTS_MARKED = 12
 MAX_VARIANTS_BESIDE, MAX_CHARS_BESIDE = 6, 12  # names stand beside the curves up to here, in a legend from here on
 NAME_GAP = 0.115  # of a panel's height, from one name to the next
 HEAD_INCHES = 0.45  # for a legend
@@ -38,6 +39,11 @@ def small_iteration_axis(axis: Axes, iterations: int, inches: float) -> None:
     axis.tick_params(axis="x", labelsize=6.5)
     is_crowded = INCHES_PER_TICK * 0.8 < step < 0.3  # "start" would cover the 0 beside it
     axis.xaxis.get_major_ticks()[0].label1.set_horizontalalignment("right" if is_crowded else "center")
+
+
+def mark_every(points: int) -> int:
+    """Which of a curve's points have a marker: all, or about eight where there are many."""
+    return 1 if points <= MAX_POINTS_MARKED else points // 8
 
 
 def name_curves(plot: Drawing, count: int, columns: int, shown: Mapping[str, Look]) -> None:

@@ -14,7 +14,7 @@ from harness.reporting.figures.labels import PointLabel, place_labels
 from harness.reporting.figures.library import isolated_matplotlib
 from harness.reporting.figures.library import matplotlib as library
 from harness.reporting.figures.options import DEFAULT, FigureOptions
-from harness.reporting.figures.theme import darken, dark_settings
+from harness.reporting.figures.theme import dark_settings, darken
 from harness.security.escaping import escape_invisible
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def make_canvas(width: float, height: float) -> Figure:
 
 
 def make_drawing(rows: int, columns: int, height: float, **options: Any) -> Drawing:
-    figure = make_canvas(WIDTH_INCHES, height)
+    figure = make_canvas(options.pop("width", WIDTH_INCHES), height)
     grid = {"height_ratios": options.pop("height_ratios")} if "height_ratios" in options else None
     axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=grid, **options)
     return Drawing(figure, list(axes.flat))

@@ -13,7 +13,7 @@ from harness.analysis.columns import HIGHER, LOWER
 from harness.analysis.frames import Frame, select
 from harness.records import INITIAL
 from harness.reporting.figures.methods import Look
-from harness.reporting.figures.small_panels import make_panels, name_curves, small_iteration_axis
+from harness.reporting.figures.small_panels import make_panels, mark_every, name_curves, small_iteration_axis
 from harness.reporting.figures.style import WIDTH_INCHES, Drawing, make_canvas, short_name
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_COLUMNS, MAX_VARIANTS = 3, 6
 MAX_VARIANTS_WITH_ERRORS = 6  # more would hide behind one another's
 MIN_DRIFT_INCHES, MIN_TRAINING_INCHES = 1.55, 1.6
-TITLE_CHARS_PER_INCH, NOTE_CHARS_PER_INCH = 14, 19
+TITLE_CHARS_PER_INCH, NOTE_CHARS_PER_INCH = 14, 20.5
 MIN_SHARE_SHOWN = 0.05  # the axis of shares reaches at least so far
 DIRECTIONS = {m.name: m.direction for m in (*DIAGNOSTICS, CHURN) if m.direction in (LOWER, HIGHER)}
 # Of a response's role, not of a method: shades of grey, told apart by their lines.
@@ -130,7 +130,10 @@ def _draw_drift(axis: Axes, joined: Frame, look: Look, with_errors: bool) -> Non
     if with_errors and joined["high"].notna().any():
         axis.fill_between(joined["iteration"], joined["low"], joined["high"], color=look.colour, alpha=0.15, linewidth=0)
     bars = joined["stderr"] if with_errors and joined["stderr"].iloc[1:].notna().any() else None
-    axis.errorbar(joined["iteration"], joined["value"], yerr=bars, elinewidth=0.7, label=look.name, **look.thin_style())
+    marks = mark_every(len(joined))
+    axis.errorbar(
+        joined["iteration"], joined["value"], yerr=bars, elinewidth=0.7, label=look.name, markevery=marks, **look.thin_style()
+    )
 
 
 def _set_share_limits(axis: Axes) -> None:

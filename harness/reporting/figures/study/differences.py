@@ -68,7 +68,7 @@ def differences_caption(comparisons: Frame, labels: Sequence[str], items: str) -
     seeds = sorted({int(row["seeds"]) for row in rows})
     count = "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))) if seeds else "0"
     return (
-        f"The study's questions, each one difference in the mean over tasks, paired over the same items and {count} seed(s); {items}; "
-        "bars: 95 % intervals; p after Holm's correction over these rows; grey: within a point of none. Numbers: comparisons.csv "
-        "(panel study)."
+        "The study's questions, each one difference in the mean over tasks, paired over the same items and "
+        f"{count} seed(s); {items}; bars: 95 % intervals; p after Holm's correction over these rows; grey: within a point. "
+        "Numbers: comparisons.csv (panel study)."
     )

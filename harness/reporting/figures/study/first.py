@@ -54,7 +54,9 @@ def study_figure_caption(results: RunResults, safe: Callable[[Any], str] = one_l
     if kind == "tokens":
         return tokens_caption(seeds, items)
     if kind == "differences":
-        return differences_caption(with_current_columns(read_table(results.root / "tables/comparisons.csv")), results.variants, items)
+        return differences_caption(
+            with_current_columns(read_table(results.root / "tables/comparisons.csv")), results.variants, items
+        )
     return stability_caption(items)
 
 

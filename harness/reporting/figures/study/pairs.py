@@ -159,8 +159,8 @@ def _list_arms(axis: Axes, rows: Frame, looks: Mapping[str, Look], inches: float
 def pairs_caption(seeds: int, last: int, items: str) -> str:
     bars = f"95 % intervals over items and {seeds} seeds" if seeds >= 3 else f"standard errors of sampling items, {seeds} seed(s)"
     return (
-        f"Mean over tasks at iteration {last}, left against the annotated pairs that an arm takes, right against its compute over "
-        "all iterations (forward passes of all tokens, a trained one counted as three; logarithmic); arms by number, in the order "
-        f"of their means, side by side where they take the same pairs; {items}; bars: {bars}. Numbers: study.csv, from "
+        f"Mean over tasks at iteration {last}, left against the annotated pairs that an arm takes, right against its compute "
+        "over all iterations (forward passes of all tokens, a trained one counted as three; logarithmic); arms by number, in the "
+        f"order of their means, side by side where they take the same pairs; {items}; bars: {bars}. Numbers: study.csv, from "
         "leaderboard.csv and cost.csv."
     )

@@ -1,7 +1,7 @@
 """A study that chooses a setting: the validation mean against the setting's value, one small panel per objective.
 
-Ringed: the chosen value. Filled: values that the validation items do not tell apart from the best, within its error. A value at an
-end of the grid is marked, since a better one may lie outside.
+Ringed: the chosen value. Filled: values that the validation items do not tell apart from the best, within its error. A value at
+an end of the grid is marked, since a better one may lie outside.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def _draw_objective(plot: Drawing, axis: Axes, rows: Frame, look: Look, criterio
     best = int(y.argmax())
     if not math.isnan(errors[best]):
         axis.axhspan(y[best] - errors[best], y[best], color=look.colour, alpha=0.13, linewidth=0)
-    axis.errorbar(x, y, yerr=None if np.isnan(errors).all() else errors, color=look.colour, linewidth=1.1, elinewidth=0.8, capsize=1.5)
+    axis.errorbar(
+        x, y, yerr=None if np.isnan(errors).all() else errors, color=look.colour, linewidth=1.1, elinewidth=0.8, capsize=1.5
+    )
     for place, row in enumerate(rows.to_dict("records")):
         face = look.colour if ties[place] else "white"
         axis.plot(x[place], y[place], marker="o", markersize=4.5, color=look.colour, markerfacecolor=face, linestyle="")
@@ -119,6 +121,6 @@ def rates_caption(chosen: Frame, criterion: str) -> str:
     at_edge = [str(name) for name in select(rows, at_edge=True)["objective"]]
     edge = f" At the edge of the grid, so a better value may lie outside: {', '.join(at_edge)}." if at_edge else ""
     return (
-        f"Mean of {suite} at the {criterion} iteration, on items that the leaderboard does not use, against {rows['key'].iloc[0]}; "
-        f"means over {seeds} seed(s); {errors}; ring: chosen.{edge} Numbers: chosen.csv."
+        f"Mean of {suite} at the {criterion} iteration, on items that the leaderboard does not use, against "
+        f"{rows['key'].iloc[0]}; means over {seeds} seed(s); {errors}; ring: chosen.{edge} Numbers: chosen.csv."
     )

@@ -18,8 +18,8 @@ HEIGHT_INCHES, LABEL_INCHES = 3.0, 0.2
 
 
 def token_paths(arms: Sequence[Mapping[str, Any]], leaderboard: Frame, costs: Frame) -> dict[str, Frame]:
-    """Label -> a row per finished iteration: tokens (trained, drawn and scored of a seed up to it, mean over the seeds), mean, low
-    and high in percent: the 95 % interval from three seeds on, else the standard error of sampling items."""
+    """Label -> a row per finished iteration: tokens (trained, drawn and scored of a seed up to it, mean over the seeds), mean,
+    low and high in percent: the 95 % interval from three seeds on, else the standard error of sampling items."""
     paths = {}
     for label in (arm["label"] for arm in arms):
         rows = select(leaderboard, objective=label).dropna(subset="mean")
@@ -67,7 +67,11 @@ def tokens_figure(
         end = path.iloc[-1]
         name = short_name(notes[label], max(10, int(6 * width)))
         labels.append(PointLabel(float(end["tokens"]), float(end["mean"]), name, first_looks[look.method].colour))
-        labels += [_numbered(row) for row in path.iloc[:-1].to_dict("records")] if len(path) <= 4 and len(paths) <= 6 and width > 4.5 else []
+        labels += (
+            [_numbered(row) for row in path.iloc[:-1].to_dict("records")]
+            if len(path) <= 4 and len(paths) <= 6 and width > 4.5
+            else []
+        )
         lines += [(x, y), *(([t, t], [a, b]) for t, a, b in zip(path["tokens"], path["low"], path["high"], strict=True))]
         for row in path.to_dict("records"):
             tooltip = f"{notes[label]}, iteration {row['iteration']}: {row['mean']:.1f} %, {row['tokens']:,.0f} tokens"
@@ -96,6 +100,6 @@ def _numbered(row: Mapping[Any, Any]) -> PointLabel:
 def tokens_caption(seeds: int, items: str) -> str:
     bars = f"95 % intervals over items and {seeds} seeds" if seeds >= 3 else f"standard errors of sampling items, {seeds} seed(s)"
     return (
-        "Mean over tasks after every iteration (small numbers) against the tokens that an arm has trained on (with their prompts), "
-        f"drawn and scored up to it, mean over seeds; {items}; bars: {bars}. Numbers: leaderboard.csv, cost.csv."
+        "Mean over tasks after every iteration (small numbers) against the tokens that an arm has trained on (with their "
+        f"prompts), drawn and scored up to it, mean over seeds; {items}; bars: {bars}. Numbers: leaderboard.csv, cost.csv."
     )

@@ -11,10 +11,11 @@ import pandas as pd
 from harness.analysis.facts import PHASE_KINDS
 from harness.analysis.frames import select
 from harness.records import INITIAL, INITIAL_ITERATION
+from harness.reporting.figures.score_against_kl import KL_FIGURE, score_against_kl_caption
 from harness.reporting.figures.training import MEASUREMENT_LABELS
 from harness.reporting.report.blocks import Block, display_text, in_panel, samples, section, table, text
 from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.formatting import DASH, brackets
+from harness.reporting.tables.formatting import DASH, brackets, items_note
 
 NUM_PROMPTS, MAX_LINES_PER_PROMPT, MAX_TRAINING_FIGURES = 2, 20, 4
 
@@ -33,6 +34,8 @@ def drift_section(tables: Tables) -> Block:
     bars = "bars: standard error over prompts"
     if tables.seeds > 1:
         bars = "means over seeds; bands: 95 % interval over seeds, on these prompts, from three on"
+    if tables.results.averaged_tasks:
+        blocks.append(tables.figure(KL_FIGURE, 1, kl_caption(tables)))
     for number, panel in enumerate(tables.panels, 1):
         where = f" ({panel['title']})" if panel["title"] else ""
         caption = (
@@ -42,6 +45,13 @@ def drift_section(tables: Tables) -> Block:
         )
         blocks += [tables.figure("drift", number, caption), drift_table(tables, panel)]
     return section("Drift", *blocks)
+
+
+def kl_caption(tables: Tables) -> str:
+    labels = list(dict.fromkeys(label for panel in tables.panels for label in panel["labels"]))
+    rows = select(tables.leaderboard, objective=labels)
+    items = items_note(tables.results, display_text)
+    return score_against_kl_caption(select(tables.drift, objective=labels), rows, tables.last + 1, items)
 
 
 def drift_table(tables: Tables, panel: dict[str, Any]) -> Block | None:

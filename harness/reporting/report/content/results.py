@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.frames import select
+from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
 from harness.records import INITIAL
+from harness.reporting.figures.scores import MAX_VARIANTS_WITH_ERRORS
 from harness.reporting.report.blocks import Block, display_text, in_panel, section, table, text
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.formatting import DASH, brackets, footnote, leaderboard_rows, points, with_interval
@@ -25,10 +27,20 @@ def scores_section(tables: Tables) -> Block:
     grow = "00" + "1" * num_averaged + "000" + "1" * num_unaveraged
     blocks = [table(header, rows, footnote(tables.results), "ll" + "r" * (len(header) - 2), grow, 6.6)]
     for number, panel in enumerate(tables.panels, 1):
-        note = "(i: initial policy; dotted: chance; means over seeds). Numbers: leaderboard.csv."
+        errors = _task_errors_note(tables, panel)
+        note = f"(start: initial policy; dotted: chance; means over seeds{errors}). Numbers: leaderboard.csv."
         caption = f"Each task against iteration{in_panel(panel)} {note}"
         blocks.append(tables.figure("tasks", number, caption))
     return section("Scores", *blocks)
+
+
+def _task_errors_note(tables: Tables, panel: dict[str, Any]) -> str:
+    """What the errors of the tasks' curves are, where they are drawn."""
+    if len(panel["labels"]) > MAX_VARIANTS_WITH_ERRORS:
+        return ""
+    if tables.seeds >= MIN_SEEDS_FOR_INTERVAL:
+        return "; bands: 95 % intervals over seeds, on these items"
+    return "; bars: standard error of sampling items, of one seed"
 
 
 def comparisons_section(tables: Tables) -> Block:

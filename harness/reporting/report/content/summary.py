@@ -10,13 +10,14 @@ import pandas as pd
 from harness.analysis.frames import select
 from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
 from harness.records import INITIAL
+from harness.reporting.figures.study.first import study_figure_caption, study_figure_name
 from harness.reporting.report.blocks import Block, bullets, display_text, figure, section, table, text
 from harness.reporting.report.content.beside import unaveraged_sentences
 from harness.reporting.report.content.cautions import caution_sentences
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.earlier import provenance_sentences
-from harness.reporting.tables.formatting import DASH, brackets, items_note, percent, points, with_interval
+from harness.reporting.tables.formatting import DASH, brackets, percent, points, with_interval
 
 SIGNIFICANCE_LEVEL = 0.05
 MAX_NEGLIGIBLE_LOSS = 0.01  # one point: a larger loss is worth a sentence
@@ -25,11 +26,7 @@ MAX_NEGLIGIBLE_LOSS = 0.01  # one point: a larger loss is worth a sentence
 def summary_section(tables: Tables) -> Block:
     failed = tables.results.failed_trials.items()
     failures = [f"Failed, missing below: {display_text(trial)}: {display_text(error)}" for trial, error in failed]
-    caption = (
-        f"a: mean over the tasks, one method to a panel; {items_note(tables.results, display_text)}. b: difference at the last "
-        "iteration, paired over the same items and seeds; p after Holm's correction for all pairs. c: change of every task from "
-        "initial policy to the last iteration. Numbers: leaderboard.csv, comparisons.csv, collapse.csv; their origin: scores.csv."
-    )
+    first_figure = study_figure_name(tables.results)
     question = tables.results.study.get("question")
     return section(
         "Summary",
@@ -43,7 +40,7 @@ def summary_section(tables: Tables) -> Block:
                 *unaveraged_sentences(tables),
             ]
         ),
-        figure("stability_curves", caption) if tables.results.averaged_tasks else None,
+        figure(first_figure, study_figure_caption(tables.results, display_text)) if first_figure else None,
         ranking_block(tables),
         page_break_after=True,
     )
