@@ -20,7 +20,7 @@ def texts(figure):
             and text.get_text().strip()
             and (text.axes is None or text.axes.get_visible())
         ):
-            yield text, text.get_window_extent(renderer)
+            yield text, Text.get_window_extent(text, renderer)  # without the line from an annotation to its point
 
 
 def outside(figure):

@@ -176,7 +176,7 @@ def task_curves(
     """One small curve per task, each on axes of its own, with its chance level dotted: in percent, or in the task's own unit
     where that is not a share (scales: by name); a row that is not in the mean has no chance level. scores: scores.csv, for the
     errors, which more than a few variants would hide behind one another's. width: inches."""
-    plot, columns = make_panels(len(tasks), width, MIN_TASK_INCHES, 1.55, 5)
+    plot, columns = make_panels(len(tasks), width, MIN_TASK_INCHES, 1.55, 5, shown)
     initial_rows = select(leaderboard_table, objective=INITIAL)
     errors = task_bounds(scores) if scores is not None and len(shown) <= MAX_VARIANTS_WITH_ERRORS else None
     for axis, task in zip(plot.axes, tasks, strict=False):
@@ -221,7 +221,7 @@ def task_bounds(scores: Frame) -> Frame:
         value, seeds = float(values.mean()), len(values)
         interval = stats.interval_of_mean(values)
         if interval is not None:
-            low, high = interval.low, interval.high
+            low, high = interval
         else:
             error = (
                 float((group["stderr"].astype(float) ** 2).mean() ** 0.5) if seeds < stats.MIN_SEEDS_FOR_INTERVAL else math.nan

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 GREY = "#767676"
 MAX_TICKS = 25
 START = "start"  # the initial policy's tick
+LEGEND_CHARS_PER_INCH = 12
 WIDTH_INCHES = 7.0  # the text width of the report
 
 
@@ -143,9 +144,16 @@ def iteration_axis(axis: Axes, iterations: int, first: str = START, at_most: int
     axis.set_xlim(-1.25, iterations - 0.75)
 
 
-def shared_legend(plot: Drawing, axis: Axes, count: int) -> None:
+def legend_columns(names: Sequence[str], chars: int) -> int:
+    """How many names stand in a line of so many characters."""
+    longest = max(map(len, names), default=0)
+    return max(1, min(len(names), 7, chars // (longest + 8)))
+
+
+def shared_legend(plot: Drawing, axis: Axes) -> None:
     handles, names = axis.get_legend_handles_labels()
     if handles:
-        longest = max(map(len, names))
-        columns = max(1, min(count, 7, 84 // (longest + 8)))
+        chars = int(LEGEND_CHARS_PER_INCH * plot.figure.get_figwidth())
+        names = [short_name(name, chars - 8) for name in names]
+        columns = legend_columns(names, chars)
         plot.figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=3)

@@ -13,7 +13,14 @@ from harness.analysis.columns import HIGHER, LOWER
 from harness.analysis.frames import Frame, select
 from harness.records import INITIAL
 from harness.reporting.figures.methods import Look
-from harness.reporting.figures.small_panels import make_panels, mark_every, name_curves, small_iteration_axis
+from harness.reporting.figures.small_panels import (
+    NOTE_PAD,
+    make_panels,
+    mark_every,
+    name_curves,
+    small_iteration_axis,
+    write_note,
+)
 from harness.reporting.figures.style import WIDTH_INCHES, Drawing, make_canvas, short_name
 
 if TYPE_CHECKING:
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
 MAX_COLUMNS, MAX_VARIANTS = 3, 6
 MAX_VARIANTS_WITH_ERRORS = 6  # more would hide behind one another's
 MIN_DRIFT_INCHES, MIN_TRAINING_INCHES = 1.55, 1.6
-TITLE_CHARS_PER_INCH, NOTE_CHARS_PER_INCH = 14, 20.5
+TITLE_CHARS_PER_INCH = 14
 MIN_SHARE_SHOWN = 0.05  # the axis of shares reaches at least so far
 DIRECTIONS = {m.name: m.direction for m in (*DIAGNOSTICS, CHURN) if m.direction in (LOWER, HIGHER)}
 # Of a response's role, not of a method: shades of grey, told apart by their lines.
@@ -50,8 +57,7 @@ def _training_figure(training: Frame, trained: Sequence[tuple[str, Look]], width
     figure: Any = make_canvas(width, 2.75 * blocks + 0.45)
     axes = figure.subplots(2 * blocks, columns, squeeze=False, gridspec_kw={"height_ratios": [1.5, 1] * blocks})
     plot = Drawing(figure, list(axes.flat))
-    for axis in plot.axes:
-        axis.set_visible(False)
+    used: list[Any] = []
     roles: dict[str, Any] = {}
     for index, (variant, look) in enumerate(trained):
         index_of_top = (index // columns) * 2 * columns + index % columns
@@ -65,18 +71,21 @@ def _training_figure(training: Frame, trained: Sequence[tuple[str, Look]], width
                 _add_end_tooltips(plot, top, rows, column, f"{look.name}, {role}", "nats")
         bottom.plot(rows.index, rows["loss"], color="#333333", linewidth=0.9)
         _add_end_tooltips(plot, bottom, rows, "loss", f"{look.name}, loss", "")
+        used += [top, bottom]
         for axis in (top, bottom):
-            axis.set_visible(True)
             for start in rows.index[rows["iteration"].diff() > 0]:
                 axis.axvline(start - 0.5, color="#CCCCCC", linewidth=0.6, zorder=0)
             axis.tick_params(labelsize=6.5)
             axis.locator_params(nbins=5)
-        top.set_title(short_name(look.name, int(TITLE_CHARS_PER_INCH * width / columns)), color=look.colour, pad=12)
-        what = "log-ratio to the opponent, nats" if kind == "log_ratio" else "log-probability, nats"
+        top.set_title(short_name(look.name, int(TITLE_CHARS_PER_INCH * width / columns)), color=look.colour, pad=NOTE_PAD)
+        what = "log-ratio, nats" if kind == "log_ratio" else "log-probability, nats"
         for axis, note in ((top, what), (bottom, "loss")):
-            axis.text(0, 1.03, note, transform=axis.transAxes, fontsize=6.2, color="#444444", va="bottom")
+            write_note(axis, [note], width / columns)
         top.tick_params(labelbottom=False)
         bottom.set_xlabel("step, all iterations" if width / columns > MIN_TRAINING_INCHES else "step", fontsize=7)
+    for axis in set(plot.axes) - set(used):
+        axis.remove()
+    plot.axes = used
     figure.legend(list(roles.values()), list(roles), loc="outside lower center", ncols=3, handlelength=3)
     return plot
 
@@ -98,7 +107,8 @@ def drift_curves(drift: Frame, shown: Mapping[str, Look], iterations: int, width
     names += sorted(set(shown_rows["name"]) - set(names))
     if not names:
         return None
-    plot, columns = make_panels(len(names), width, MIN_DRIFT_INCHES, 1.5, 4)
+    plot, columns = make_panels(len(names), width, MIN_DRIFT_INCHES, 1.5, 4, shown)
+    inches = width / columns
     for axis, name in zip(plot.axes, names, strict=False):
         measured = select(shown_rows, name=name)
         title = MEASUREMENT_LABELS.get(name, name)
@@ -112,11 +122,13 @@ def drift_curves(drift: Frame, shown: Mapping[str, Look], iterations: int, width
                 tooltip = f"{title}, {look.name}, iteration {row['iteration']}: {row['value']:.4g} {row['unit']}"
                 plot.add_tooltip(axis, row["iteration"], row["value"], tooltip)
         unit = str(measured["unit"].iloc[0])
-        axis.set_title(short_name(title, int(TITLE_CHARS_PER_INCH * width / columns)), fontsize=7.5, pad=12)
-        below = f"{unit}, {DIRECTIONS[name]}" if name in DIRECTIONS else unit
-        note = short_name(below, int(NOTE_CHARS_PER_INCH * width / columns))
-        axis.text(0, 1.035, note, transform=axis.transAxes, fontsize=6.2, color="#444444", va="bottom")
-        small_iteration_axis(axis, iterations, width / columns)
+        axis.set_title(short_name(title, int(TITLE_CHARS_PER_INCH * inches)), fontsize=7.5, pad=NOTE_PAD)
+        short = unit.replace(" per ", "/").replace("share of ", "of ")
+        direction = DIRECTIONS.get(name)
+        write_note(
+            axis, [f"{short}, {direction}", f"{short}, {direction.replace(' is', '')}"] if direction else [unit, short], inches
+        )
+        small_iteration_axis(axis, iterations, inches)
         axis.tick_params(axis="y", labelsize=6.5)
         axis.locator_params(axis="y", nbins=4)
         axis.margins(y=0.15)

@@ -44,8 +44,10 @@ def rates_figure(chosen: Frame, criterion: str, looks: Mapping[str, Look], width
         name = look.method_name if objective == look.method else objective
         axis.set_title(short_name(name, int(width / columns * TITLE_CHARS_PER_INCH)), color=look.colour)
         _value_axis(axis, values, width / columns)
+    for axis in plot.axes[len(objectives) :]:
+        axis.remove()
+    del plot.axes[len(objectives) :]
     for number, axis in enumerate(plot.axes):
-        axis.set_visible(number < len(objectives))
         axis.tick_params(labelbottom=number >= len(objectives) - columns)  # of those with no panel below them
     for axis in axes[:, 0]:
         axis.set_ylabel("validation mean, %")
