@@ -31,8 +31,8 @@ HEAD_INCHES = 0.45  # for a legend
 def make_panels(
     count: int, width: float, min_inches: float, row_inches: float, most: int, shown: Mapping[str, Look]
 ) -> tuple[Drawing, int]:
-    """(panels of which the first `count` are shown, columns), at most so many side by side and each at least so wide. shown: whose
-    curves they hold, for the height of a legend."""
+    """(panels of which the first `count` are shown, columns), at most so many side by side and each at least so wide. shown:
+    whose curves they hold, for the height of a legend."""
     columns = max(1, min(most, count, int(width / min_inches)))
     rows = math.ceil(count / columns)
     figure: Any = make_canvas(width, row_inches * rows + HEAD_INCHES + _legend_inches(shown, width))

@@ -6,7 +6,7 @@ Arms are numbered by their score; the numbers stand at the points of both panels
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MIN_WIDTH_SIDE_BY_SIDE = 4.8
-PANEL_INCHES, LINE_INCHES = 2.5, 0.155
+PANEL_INCHES, LINE_INCHES, GAP_INCHES, LIST_CHARS_PER_INCH = 2.5, 0.112, 0.07, 14
 LIST_SHARE = 0.62  # of a panel's width, for the list beside two panels
 FIRST_LINE_MIDDLE_INCHES = 0.05  # below the top of a text
 SLOT = 0.8  # of the distance between two numbers of pairs, shared by the arms with one number
@@ -54,13 +54,17 @@ def pairs_figure(
     rows["is_one_of_several"] = [methods.count(method) > 1 for method in methods]
     looks = {label: looks_of_methods(looks)[looks[label].method] for label in rows["label"]}
     side_by_side = width >= MIN_WIDTH_SIDE_BY_SIDE
-    list_inches = LINE_INCHES * len(rows) * (1.95 if side_by_side else 1.25) + 0.15
+    list_width = width * LIST_SHARE / (2 + LIST_SHARE) if side_by_side else width
+    chars = max(16, int((list_width - 0.3) * LIST_CHARS_PER_INCH))
+    names = [short_name(arm_name(row, looks[row["label"]]), chars, lines=3) for row in rows.to_dict("records")]
+    tops = np.cumsum([0.0, *(LINE_INCHES * (name.count("\n") + 1) + GAP_INCHES for name in names)])
+    list_inches = float(tops[-1])
     if side_by_side:
-        figure: Any = make_canvas(width, max(PANEL_INCHES + 0.2, list_inches + 0.5))
+        figure: Any = make_canvas(width, max(PANEL_INCHES + 0.2, list_inches + 0.15))
         axes = figure.subplots(1, 3, width_ratios=[1, 1, LIST_SHARE], squeeze=False)[0]
     else:
-        figure = make_canvas(width, 2 * PANEL_INCHES + list_inches)
-        axes = figure.subplots(3, 1, height_ratios=[PANEL_INCHES, PANEL_INCHES, list_inches], squeeze=False)[:, 0]
+        figure = make_canvas(width, 2 * PANEL_INCHES + 1.1 * list_inches + 0.5)
+        axes = figure.subplots(3, 1, height_ratios=[PANEL_INCHES, PANEL_INCHES, 1.1 * list_inches + 0.3], squeeze=False)[:, 0]
     plot = Drawing(figure, list(axes))
     _draw_against_pairs(plot, axes[0], rows, looks)
     _draw_against_compute(plot, axes[1], rows, looks)
@@ -70,7 +74,7 @@ def pairs_figure(
     else:
         axes[1].set_ylabel("mean at the last iteration, %")
     axes[0].set_ylabel("mean at the last iteration, %")
-    _list_arms(axes[2], rows, looks, width * LIST_SHARE / (2 + LIST_SHARE) if side_by_side else width)
+    _list_arms(axes[2], rows, looks, names, tops, list_width)
     return plot
 
 
@@ -137,23 +141,27 @@ def arm_name(row: Mapping[Any, Any], look: Look) -> str:
     return note if note.lower().startswith(look.method_name.lower()) else f"{look.method_name}: {note}"
 
 
-def _list_arms(axis: Axes, rows: Frame, looks: Mapping[str, Look], inches: float) -> None:
-    """Number, mark and what the arm stands for, the best first."""
+def _list_arms(
+    axis: Axes, rows: Frame, looks: Mapping[str, Look], names: Sequence[str], tops: Sequence[float], inches: float
+) -> None:
+    """Number, mark and what the arm stands for, the best first. tops: where each begins, inches below the top; inches: width."""
     from matplotlib.transforms import ScaledTranslation
 
     axis.axis("off")
+    axis.set_xticks([])
+    axis.set_yticks([])
     axis.set_xlim(0, inches)
-    chars = max(16, int((inches - 0.3) * 15))
-    names = [short_name(arm_name(row, looks[row["label"]]), chars, lines=3) for row in rows.to_dict("records")]
-    heights = [0.72 * (name.count("\n") + 1) + 0.5 for name in names]
-    tops = np.concatenate([[0.0], np.cumsum(heights)])
     for row, name, top in zip(rows.to_dict("records"), names, tops, strict=False):
-        transform = axis.get_xaxis_transform() + ScaledTranslation(0, -LINE_INCHES * top, axis.figure.dpi_scale_trans)
+        transform = axis.get_xaxis_transform() + ScaledTranslation(0, -top, axis.figure.dpi_scale_trans)
         middle = transform + ScaledTranslation(0, -FIRST_LINE_MIDDLE_INCHES, axis.figure.dpi_scale_trans)
-        axis.plot([0.17], [1], transform=middle, clip_on=False, **_mark(row, looks[row["label"]]))
         font: Any = {"fontsize": 6.5, "color": "#333333"}
-        axis.text(0.06, 1, str(row["number"]), ha="right", va="center", transform=middle, **font)
-        axis.text(0.27, 1, name, ha="left", va="top", linespacing=1.1, transform=transform, **font)
+        artists = [
+            *axis.plot([0.17], [1], transform=middle, clip_on=False, **_mark(row, looks[row["label"]])),
+            axis.text(0.06, 1, str(row["number"]), ha="right", va="center", transform=middle, **font),
+            axis.text(0.27, 1, name, ha="left", va="top", linespacing=1.1, transform=transform, **font),
+        ]
+        for artist in artists:
+            artist.set_in_layout(False)  # they have their room already
 
 
 def pairs_caption(seeds: int, last: int, items: str) -> str:
