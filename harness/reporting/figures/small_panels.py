@@ -89,7 +89,8 @@ def _name_ends(axis: Axes, colours: Mapping[str, str]) -> None:
     low, high = axis.get_ylim()
     ends = []
     for handle, name in zip(handles, names, strict=True):
-        line: Any = handle[0] if isinstance(handle, tuple) or hasattr(handle, "lines") else handle
+        container: Any = handle
+        line = container[0] if isinstance(handle, tuple) else container
         if (points := [y for y in line.get_ydata() if y == y]) and name in colours:
             ends.append((float((points[-1] - low) / (high - low)), name))
     places = spread([place for place, _ in ends], NAME_GAP)

@@ -74,7 +74,7 @@ def pairs_figure(
     else:
         axes[1].set_ylabel("mean at the last iteration, %")
     axes[0].set_ylabel("mean at the last iteration, %")
-    _list_arms(axes[2], rows, looks, names, tops, list_width)
+    _list_arms(axes[2], rows, looks, names, tops.tolist(), list_width)
     return plot
 
 
