@@ -151,13 +151,19 @@ def report(
     out: options.Pdf = None,
     as_json: JsonOption = False,
     report_to: options.ReportTo = None,
+    figure_width: options.FigureWidth = None,
+    font: options.Font = None,
+    palette: options.Palette = None,
+    theme: options.Theme = None,
+    title: options.Title = None,
     results: ResultsOption = DEFAULT_RESULTS,
     reports: ReportsOption = DEFAULT_REPORTS,
 ) -> None:
     """Write tables, curves and the PDF of a run again from its files."""
-    from harness.commands.inspect import report_command
+    from harness.commands.inspect import FigureArguments, report_command
 
-    report_command(run, results, out, reports, as_json, report_to)
+    figures = FigureArguments(figure_width or (), font, palette, theme, title)
+    report_command(run, results, out, reports, as_json, report_to, figures)
 
 
 @app.command()

@@ -7,7 +7,7 @@ is asked for; what is not finished is missing, never zero. A run of which only t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from harness.analysis.facts import RunResults
 from harness.analysis.long_tables import items_table, samples_table
 from harness.errors import UserError
+from harness.files import make_folder
 from harness.reporting.tables.across_runs import RunComparison, read_model
 from harness.reporting.tables.across_runs import compare_runs as compare_two_runs
 from harness.reporting.tables.comparisons import compare_models
@@ -144,15 +145,49 @@ class Run:
 
         return self._table(compute)
 
-    def plot_stability(self, ax: Axes | None = None, panel: int = 0) -> Axes:
+    def plot_stability(
+        self,
+        ax: Axes | None = None,
+        panel: int = 0,
+        *,
+        width: float | None = None,
+        font: str | None = None,
+        palette: str | None = None,
+        theme: str | None = None,
+        title: str | None = None,
+    ) -> Axes:
         """Draw the mean over tasks against the iteration, as in the report; returns the Axes, to restyle and save.
 
         ax: where to draw; without it a figure of its own is made: `run.plot_stability().figure.savefig("curves.pdf")`.
-        panel: which of a study's panels. Raises UserError where no task enters the mean, or there is no such panel.
+        panel: which of a study's panels. width: inches. The other options are those of `harness report`. Raises UserError where
+        no task enters the mean, there is no such panel, or an option has no such value.
         """
-        from harness.reporting.figures.scores import plot_panel  # matplotlib takes a second to load
+        from harness.reporting.figures.options import figure_options  # matplotlib takes a second to load
+        from harness.reporting.figures.scores import plot_panel  # likewise
 
-        return self._read(lambda: plot_panel(self._results, self._tables.leaderboard, panel, ax))
+        options = figure_options(() if width is None else (width,), font, palette, theme, title)
+        return self._read(lambda: plot_panel(self._results, self._tables.leaderboard, panel, ax, options))
+
+    def save_figures(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        widths: Sequence[float] = (),
+        font: str | None = None,
+        palette: str | None = None,
+        theme: str | None = None,
+        title: str | None = None,
+    ) -> list[Path]:
+        """Write every figure of the report into `folder` as PDF, SVG and PNG; returns their paths. The run folder stays as it is.
+
+        widths: inches, in addition to the usual ones. Files of the same names are replaced. Raises UserError as `plot_stability`.
+        """
+        from harness.reporting.figures import write_figures  # matplotlib takes a second to load
+        from harness.reporting.figures.options import figure_options  # likewise
+
+        options = figure_options(widths, font, palette, theme, title)
+        make_folder(Path(folder))
+        return self._read(lambda: write_figures(self._results, self._tables, Path(folder), True, options))
 
     def table(self, format: TableFormat = "markdown") -> str:
         """The leaderboard to paste: "latex" (booktabs), "markdown", or "csv" with the numbers in full."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.commands.console import echo, echo_aside, print_json
 from harness.commands.track import log_to_trackers, parse_trackers
@@ -16,6 +16,19 @@ from harness.store.run_folder import RunFolder
 from harness.store.untrusted import explain_malformed
 
 
+class FigureArguments(NamedTuple):
+    """What was typed of the figures; None and empty: not given."""
+
+    widths: Sequence[float] = ()
+    font: str | None = None
+    palette: str | None = None
+    theme: str | None = None
+    title: str | None = None
+
+
+NO_FIGURE_ARGUMENTS = FigureArguments()
+
+
 def report_command(
     run: str,
     results: Path,
@@ -23,8 +36,12 @@ def report_command(
     reports: Path = Path("reports"),
     as_json: bool = False,
     report_to: str | None = None,
+    figures: FigureArguments = NO_FIGURE_ARGUMENTS,
 ) -> None:
     """Write every view of a run again, its report as `pdf`, else into the folder `reports`; log it to trackers."""
+    from harness.reporting.figures.options import figure_options
+
+    options = figure_options(*figures)
     run_folder = open_run(run, results)
     trackers = parse_trackers(report_to) if report_to is not None else []
     option, pdf = ("--reports", reports / f"{run_folder.name}.pdf") if pdf is None else ("--out", pdf)
@@ -34,7 +51,7 @@ def report_command(
         from harness.commands.answer import print_paths
         from harness.commands.run import write_views
 
-        paths = write_views(run_folder, pdf, show_line)
+        paths = write_views(run_folder, pdf, show_line, options)
         if as_json:
             print_json(report_document(run_folder, paths))
         else:

@@ -157,6 +157,20 @@ ExplorerFile = Annotated[
     Path | None,
     path_option("Page to write.", show_default="RUN.html in --reports", rich_help_panel=OUTPUT),
 ]
+FIGURES = "How the figures look, this time"
+FigureWidth = Annotated[
+    list[float] | None,
+    typer.Option(help="Write every figure in this width too, in inches; as often as needed.", metavar="INCHES",
+                 rich_help_panel=FIGURES),
+]  # fmt: skip
+Font = Annotated[
+    str | None,
+    _text("Font of the figures: serif, sans-serif, monospace, an installed family, or a .ttf or .otf file.", "FONT",
+          "sans-serif", FIGURES),
+]  # fmt: skip
+Palette = Annotated[str | None, _text("Colours of the methods: methods, grey, okabe-ito", "NAME", "methods", FIGURES)]
+Theme = Annotated[str | None, _text("Ground of the figures: light, dark", "NAME", "light", FIGURES)]
+Title = Annotated[str | None, _text("Title above the first figure.", "TEXT", "none", FIGURES)]
 FetchRecipe = Annotated[str | None, _named("recipes", RECIPE, "lab")]
 FetchModel = Annotated[str | None, _text("Base model: a hub id.", "MODEL", "the recipe's", DATA)]
 FetchData = Annotated[str | None, _text("Pairs: a hub id.", "SOURCE", "the recipe's", DATA)]

@@ -19,8 +19,10 @@ from harness.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from harness.planning.request import RunRequest
+    from harness.reporting.figures.options import FigureOptions
 
 
+FIRST_FIGURES = ("study", "stability_curves")  # the first that there is
 # Options in run.json that are not called as the last part of their key.
 RECORDED_NAMES = {"data.source": "data", "model.path": "model"}
 
@@ -163,9 +165,14 @@ def first_ids_warning(root: Path) -> str | None:
     return first_ids_sentence(read_table(path)) if path.is_file() else None
 
 
-def write_views(run: RunFolder, pdf: Path, show_line: Callable[[str], None] = echo) -> dict[str, Path]:
-    """Write every view of a run, its report as `pdf`; returns their paths by label. show_line: takes notices."""
+def write_views(
+    run: RunFolder, pdf: Path, show_line: Callable[[str], None] = echo, options: FigureOptions | None = None
+) -> dict[str, Path]:
+    """Write every view of a run, its report as `pdf`; returns their paths by label. show_line: takes notices. options: of its
+    figures, for this time; None: the usual ones."""
     from harness.reporting.figures.fonts import missing_glyphs_message
+    from harness.reporting.figures.options import DEFAULT
+    from harness.reporting.figures.stale import figures_choice
     from harness.reporting.report import write_report
     from harness.reporting.tables import refresh
     from harness.store.small_files import update_all_small_files
@@ -174,14 +181,18 @@ def write_views(run: RunFolder, pdf: Path, show_line: Callable[[str], None] = ec
     run.show_line = show_line
     make_way(run)
     update_all_small_files(run.root)
-    refresh(run.root)
+    earlier, options = figures_choice(run.root / "plots"), options or DEFAULT
+    refresh(run.root, options=options)
+    if earlier not in (DEFAULT, options):
+        again = f"harness report {run.name} {earlier.as_typed()}"
+        show_line(f"note    the figures were written with another command's options; for those again: {again}")
     report = write_report(run.root, pdf)
     if note := missing_glyphs_message(report.text, f"harness report {run.name}"):
         show_line(f"note    {note}")
-    curves = run.root / "plots" / "stability_curves.png"
+    curves = next((path for stem in FIRST_FIGURES if (path := run.root / "plots" / f"{stem}.png").is_file()), None)
     return {
         "tables": run.root / "tables" / "leaderboard.md",
-        "curves": curves if curves.is_file() else curves.with_name("tasks.png"),  # a suite without a mean has no curve of means
+        "curves": curves or run.root / "plots" / "tasks.png",  # a suite without a mean has no curve of means
         "report": report.pdf,
         "explorer": report.explorer,
     }

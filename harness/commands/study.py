@@ -83,7 +83,8 @@ def apply_arguments(study: Study, arguments: StudyArguments) -> Study:
     if "objectives" in arguments.overrides:
         # arms and contrasts refer to the study's own variants
         updates |= {"objectives": arguments.overrides["objectives"], "arm": (), "contrast": ()}
-        return study.model_copy(update={**{k: v for k, v in updates.items() if v is not None}, "folder": None})
+        updates["figure"] = study.figure if study.grid is not None else None
+        return study.model_copy(update={**{k: v for k, v in updates.items() if v is not None or k == "figure"}, "folder": None})
     return study.model_copy(update={key: value for key, value in updates.items() if value is not None})
 
 
@@ -232,6 +233,7 @@ def study_record(study: Study, config: RunConfig, tuned: Mapping[str, str], rest
         "contrasts": [{"question": c.question, "a": checkpoint_key(c.a), "b": checkpoint_key(c.b)} for c in study.contrast],
         "iterations_shown": list(study.iterations_shown),
         "published": study.published,
+        **({"figure": study.figure} if study.figure else {}),
         "panels": panels,
         "tuned_by": study.tuned_by if tuned else None,
         "grid": _grid_record(study, study.grid, label) if study.grid else None,

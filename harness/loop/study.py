@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from harness.config import Section
 from harness.discovery.spelling import parse_spellings
@@ -47,6 +47,8 @@ class Study(Section):
     """Its paths start at its own folder.
 
     `iterations_shown` are the columns of the study's table; `published` names a file of results/published beside it.
+    `figure` is the study's first figure: rates (score against the grid's values), pairs (arms against annotated pairs and
+    compute), tokens (arms against tokens), differences (its contrasts).
     """
 
     name: str
@@ -64,6 +66,15 @@ class Study(Section):
     arm: tuple[Arm, ...] = ()
     contrast: tuple[Contrast, ...] = ()
     published: FileName | None = None
+    figure: Literal["rates", "pairs", "tokens", "differences"] | None = None  # its first figure; None: the stability figure
+
+    @model_validator(mode="after")
+    def _has_what_its_figure_shows(self) -> Study:
+        needed = {"rates": ("grid", self.grid), "pairs": ("arm", self.arm), "tokens": ("arm", self.arm),
+                  "differences": ("contrast", self.contrast)}  # fmt: skip
+        if self.figure is not None and not needed[self.figure][1]:
+            raise ValueError(f"figure {self.figure} shows the study's {needed[self.figure][0]}, of which it has none")
+        return self
 
     def variants(self) -> str:
         """The variants to train, as on the command line; with a grid, every objective at every value."""

@@ -75,6 +75,7 @@ class _Study(_RecordModel):
     title: ShortText
     question: ShortText
     published: FileName | None = None
+    figure: ShortText | None = None
     tuned_by: FileName | None = None
     panels: list[_Panel] = []
     shown: list[str] | None = None

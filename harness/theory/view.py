@@ -26,6 +26,7 @@ CAVEAT = (
 )
 KL_FLOOR = 1e-10  # nats; KL below it is drawn at it
 FIGURE = "kl_curves"
+MAX_TICKS = 10
 
 
 def write_theory(claims: Claims, reports: Path) -> Path:
@@ -94,7 +95,7 @@ def curves(claims: Claims, iteration_rows: Frame) -> Drawing:
         axis.set_yscale("log")
         axis.set_ylim(KL_FLOOR / 5, 3e3)
         axis.set_title(f"{panel.title}\n({setting.name})", fontsize=7.5)
-        iteration_axis(axis, claims.iterations, "i")
+        iteration_axis(axis, claims.iterations, at_most=MAX_TICKS)
     for axis in plot.axes[::columns]:
         axis.set_ylabel("KL, nats")
     for axis in plot.axes[-columns:]:
@@ -110,7 +111,8 @@ def _format_nats(value: float) -> str:
 def content(claims: Claims, iteration_rows: Frame, verdict_rows: Frame) -> dict[str, Any]:
     """The page's blocks."""
     caption = (
-        "KL(data ‖ policy), and thin and dotted KL(policy ‖ data), after every iteration of exact self-play (i: initial policy); "
+        "KL(data ‖ policy), and thin and dotted KL(policy ‖ data), after every iteration of exact self-play from the start, the "
+        "initial policy; "
         "rings: the first as the panel's law predicts it from the exact opponent; values below "
         f"{KL_FLOOR:g} nats are drawn on the lowest line. Numbers: games.csv."
     )

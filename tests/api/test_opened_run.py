@@ -13,6 +13,7 @@ import pytest
 import harness
 from harness.analysis.frames import select
 from harness.analysis.text_columns import read_table
+from harness.errors import UserError
 from harness.security.escaping import to_csv_text
 from tests.conftest import ROOT, run_cli_in_process
 from tests.helpers.damage import flip
@@ -179,3 +180,14 @@ def test_the_examples_of_the_docs_run(tmp_path, monkeypatch):
     assert (tmp_path / "curves.pdf").read_bytes().startswith(b"%PDF") and names["both"].settings == [
         ("objective", "space", "spin")
     ]
+
+
+def test_a_figure_has_the_width_palette_and_theme_that_it_is_asked_for(opened):
+    ax = opened.plot_stability(width=3.25, palette="grey", theme="dark", title="Mine", font="serif")
+    assert ax.figure.get_figwidth() == 3.25 and ax.figure.get_suptitle() == "Mine"
+    assert ax.figure.get_facecolor()[:3] == pytest.approx((0x15 / 255, 0x18 / 255, 0x1D / 255))
+    for options, said in (({"palette": "x"}, "--palette"), ({"font": "x y"}, "--font"), ({"width": 0.1}, "--figure-width")):
+        with pytest.raises(UserError, match=said):
+            opened.plot_stability(**options)
+    with pytest.raises(UserError, match="width and theme"):
+        opened.plot_stability(ax, width=3.0)

@@ -86,9 +86,9 @@ def test_the_ticks_of_many_iterations_can_be_read():
     with house_style():
         axis = make_drawing(1, 1, 1.0).axes[0]
         iteration_axis(axis, 5)
-        assert [text.get_text() for text in axis.get_xticklabels()] == ["initial", "0", "1", "2", "3", "4"]
+        assert [text.get_text() for text in axis.get_xticklabels()] == ["start", "0", "1", "2", "3", "4"]
         iteration_axis(axis, 10_000)
-        assert [text.get_text() for text in axis.get_xticklabels()][:3] == ["initial", "400", "800"]
+        assert [text.get_text() for text in axis.get_xticklabels()][:3] == ["start", "400", "800"]
         assert len(axis.get_xticks()) == 25
 
 

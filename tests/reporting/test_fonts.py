@@ -32,7 +32,7 @@ def draw(stem, title):
             axis.plot([0, 1], [1e-3, 1], label="$a_1$")
             axis.set_yscale("log")
             axis.set_title(title)
-        shared_legend(made, made.axes[0], 1)
+        shared_legend(made, made.axes[0])
         return {path.suffix: path.read_bytes() for path in save_figure(made, stem)}
 
 

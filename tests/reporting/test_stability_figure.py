@@ -1,7 +1,6 @@
 """The stability figure shows what the tables say, at every width, without text that is cut or covers other text."""
 
 import dataclasses
-import itertools
 
 import pandas as pd
 import pytest
@@ -18,8 +17,8 @@ from harness.reporting.figures.stability.numbers import StabilityNumbers
 from harness.reporting.figures.style import house_style
 from harness.reporting.tables.run_tables import RunTables
 from tests.conftest import ROOT
-
-NONE = {"reference": False, "synthetic": 0, "proto": 0, "history": 0}
+from tests.helpers.figure_texts import covered, outside
+from tests.helpers.study_tables import MANY, NONE
 
 
 @pytest.fixture(scope="module")
@@ -125,27 +124,6 @@ def test_while_a_run_goes_on_there_are_the_curves_alone(shipped):
         assert len(stability_figure(numbers).axes) == 3
 
 
-def texts(figure):
-    """Every text that is drawn, with its box in pixels."""
-    from matplotlib.text import Text
-
-    figure.canvas.draw()
-    renderer = figure.canvas.get_renderer()
-    not_drawn = set()  # labels of ticks outside of their axes
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        low, high = sorted(axis.get_view_interval())
-        not_drawn |= {id(tick.label1) for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
-    for text in figure.findobj(Text):
-        if (
-            id(text) not in not_drawn
-            and text.get_visible()
-            and text.get_text().strip()
-            and (text.axes is None or text.axes.get_visible())
-        ):
-            yield text, text.get_window_extent(renderer)
-
-
-MANY = {name if n == 0 else f"{name}-beta{n}": name for n in range(4) for name in ("sft", "space", "spin", "mine")}
 LONG = {"sft": "sft", **{f"{letter * 12} {letter * 40} and {letter * 8}": letter * 30 for letter in "abc"}}
 SHIPPED_SIX = {name: name for name in ("sft", "space", "spin", "tspin", "sipo", "ssimpo")}
 
@@ -155,15 +133,7 @@ SHIPPED_SIX = {name: name for name in ("sft", "space", "spin", "tspin", "sipo", 
 def test_no_text_leaves_the_figure_or_covers_another_and_ticks_are_whole_numbers(variants, iterations, width):
     with house_style():
         figure = stability_figure(invented(variants, iterations), width).figure
-        boxes = [(text.get_text(), box) for text, box in texts(figure)]
-    right, top = figure.get_size_inches() * figure.dpi
-    outside = [said for said, box in boxes if box.x0 < -1 or box.y0 < -1 or box.x1 > right + 1 or box.y1 > top + 1]
-    assert outside == []
-    covered = [
-        (said, other) for (said, a), (other, b) in itertools.combinations(boxes, 2)
-        if min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 3
-    ]  # fmt: skip
-    assert covered == []
+        assert outside(figure) == [] and covered(figure) == []
     for axis in figure.axes[:1]:
         shown = [label.get_text() for label in axis.get_xticklabels()]
         assert shown[0] == "start" and all(said.isdecimal() for said in shown[1:]) and len(shown) <= 27

@@ -52,7 +52,7 @@ def _candidate_fonts(figures: bool) -> tuple[str, ...]:
     names = [name for name in manager.findSystemFonts() if not any(word in Path(name).stem.lower() for word in PLACEHOLDER_FONTS)]
     names.sort(key=lambda name: (_rank(Path(name).stem), Path(name).name, name))
     own = [str(font_folder() / name) for name in EXTRA_FONTS]
-    return (*own, *(name for name in names if not figures or _family_name(name) is not None))
+    return (*own, *(name for name in names if not figures or family_name(name) is not None))
 
 
 def _rank(stem: str) -> int:
@@ -61,7 +61,7 @@ def _rank(stem: str) -> int:
 
 
 @cache
-def _family_name(path: str) -> str | None:
+def family_name(path: str) -> str | None:
     """The name of an outline font's family; None for a file that matplotlib cannot draw from."""
     from matplotlib.ft2font import FT2Font
 
@@ -75,7 +75,7 @@ def _family_name(path: str) -> str | None:
 @cache
 def _characters(path: str) -> frozenset[int]:
     """The code points a font has; empty for a file that is not a font."""
-    if _family_name(path) is not None:
+    if family_name(path) is not None:
         from matplotlib.ft2font import FT2Font
 
         return frozenset(FT2Font(path).get_charmap())
@@ -87,12 +87,13 @@ def _characters(path: str) -> frozenset[int]:
 
 
 def font_families(text: Iterable[str]) -> list[str]:
-    """The names of the font families for the text; registers them with matplotlib."""
+    """The names of the font families for the text, those of the style first; registers the others with matplotlib."""
     paths, _ = fonts_for(text)
     manager: Any = sys.modules[matplotlib().__name__ + ".font_manager"]
     for path in paths:
         manager.fontManager.addfont(path)
-    return [FAMILY, *dict.fromkeys(str(_family_name(str(path))) for path in paths)]
+    names = [*matplotlib().rcParams["font.family"], FAMILY, *(str(family_name(str(path))) for path in paths)]
+    return list(dict.fromkeys(names))
 
 
 def link_fonts(folder: Path, text: str) -> bool:

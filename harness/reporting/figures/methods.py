@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from objectives._colours import COLOURS, OTHERS
+from harness.reporting.figures.palettes import DARK_GROUND, LIGHT_GROUND, METHODS, Palette
+from objectives._colours import COLOURS
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2)))
 MAX_NAME_CHARS = 14  # of the part of an objective's title before the colon, to stand as its name
-LIGHTER = 0.22  # share of white that every further variant of a method is mixed with
+LIGHTER = 0.22  # share of the ground that every further variant of a method is mixed with
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Look:
         return {**self.style(), "markersize": 2.8, "linewidth": 1.1}
 
 
-def looks(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Look]:
+def looks(variants: Mapping[str, Mapping[str, Any]], palette: Palette = METHODS, is_dark: bool = False) -> dict[str, Look]:
     """Of every variant of a run's record, by its label. Several objectives that have no colour of their own share the others."""
     methods: dict[str, int] = {}  # method -> number of variants so far
     others = [name for name in dict.fromkeys(str(entry["name"]) for entry in variants.values()) if name not in COLOURS]
@@ -44,11 +45,20 @@ def looks(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Look]:
         rank = methods.get(method, 0)
         methods[method] = rank + 1
         place = list(methods).index(method)
-        colour = COLOURS.get(method) or OTHERS[others.index(method) % len(OTHERS)]
+        colour = palette.colour(method, others, is_dark)
+        line = LINES[(rank + place if palette.lines_tell else rank) % len(LINES)]
         found[label] = Look(
-            method, method_name(entry), variant_name(label, entry), lighten(colour, min(rank * LIGHTER, 0.5)),
-            MARKERS[place % len(MARKERS)], LINES[rank % len(LINES)], rank,
+            method, method_name(entry), variant_name(label, entry), lighten(colour, shade(rank), is_dark),
+            MARKERS[place % len(MARKERS)], line, rank,
         )  # fmt: skip
+    return found
+
+
+def looks_of_methods(every_look: Mapping[str, Look]) -> dict[str, Look]:
+    """Method -> the look of its first variant."""
+    found: dict[str, Look] = {}
+    for look in every_look.values():
+        found.setdefault(look.method, look)
     return found
 
 
@@ -80,7 +90,13 @@ def baseline(variants: Mapping[str, Mapping[str, Any]], labels: list[str]) -> st
     return None
 
 
-def lighten(colour: str, share: float) -> str:
-    """Mixed with so much white, 0 to 1."""
-    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(part + (255 - part) * share):02x}" for part in parts)
+def shade(rank: int) -> float:
+    """The share of the ground that the `rank`-th variant of a method is mixed with."""
+    return min(rank * LIGHTER, 0.5)
+
+
+def lighten(colour: str, share: float, is_dark: bool = False) -> str:
+    """Mixed with so much of the ground, 0 to 1: white, or the dark theme's."""
+    ground = DARK_GROUND if is_dark else LIGHT_GROUND
+    parts = ((int(colour[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(part + (below - part) * share):02x}" for part, below in parts)

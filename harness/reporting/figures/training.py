@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from harness.analysis.column_definitions import CHURN, DIAGNOSTICS
+from harness.analysis.columns import HIGHER, LOWER
 from harness.analysis.frames import Frame, select
 from harness.records import INITIAL
 from harness.reporting.figures.methods import Look
-from harness.reporting.figures.style import Drawing, iteration_ticks, make_drawing, shared_legend
+from harness.reporting.figures.small_panels import (
+    NOTE_PAD,
+    make_panels,
+    mark_every,
+    name_curves,
+    small_iteration_axis,
+    write_note,
+)
+from harness.reporting.figures.style import WIDTH_INCHES, Drawing, make_canvas, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_COLUMNS, MAX_VARIANTS = 3, 6
+MAX_VARIANTS_WITH_ERRORS = 6  # more would hide behind one another's
+MIN_DRIFT_INCHES, MIN_TRAINING_INCHES = 1.55, 1.6
+TITLE_CHARS_PER_INCH = 14
+MIN_SHARE_SHOWN = 0.05  # the axis of shares reaches at least so far
+DIRECTIONS = {m.name: m.direction for m in (*DIAGNOSTICS, CHURN) if m.direction in (LOWER, HIGHER)}
 # Of a response's role, not of a method: shades of grey, told apart by their lines.
 ROLES = (("real", "#111111", "-"), ("synthetic", "#5a5a5a", "--"), ("proto", "#8a8a8a", ":"))
 MEASUREMENT_LABELS = {
@@ -28,20 +43,22 @@ MEASUREMENT_LABELS = {
 }  # fmt: skip
 
 
-def training_curves(training: Frame, looks: Mapping[str, Look], seed: int) -> list[Drawing]:
+def training_curves(training: Frame, looks: Mapping[str, Look], seed: int, width: float = WIDTH_INCHES) -> list[Drawing]:
     """Real and synthetic responses, step by step through all iterations, one seed: log-ratio to the opponent where the objective
-    has a reference, else the mean log-probability; and the loss below. At most six variants to a figure."""
+    has a reference, else the mean log-probability; and the loss below. At most six variants to a figure. width: inches."""
     seed_rows = select(training, seed=seed)
     trained = [(v, look) for v, look in looks.items() if (seed_rows["objective"] == v).any()]
-    return [_training_figure(seed_rows, trained[i : i + MAX_VARIANTS]) for i in range(0, len(trained), MAX_VARIANTS)]
+    return [_training_figure(seed_rows, trained[i : i + MAX_VARIANTS], width) for i in range(0, len(trained), MAX_VARIANTS)]
 
 
-def _training_figure(training: Frame, trained: Sequence[tuple[str, Look]]) -> Drawing:
-    columns = min(MAX_COLUMNS, len(trained))
+def _training_figure(training: Frame, trained: Sequence[tuple[str, Look]], width: float) -> Drawing:
+    columns = max(1, min(MAX_COLUMNS, len(trained), int(width / MIN_TRAINING_INCHES)))
     blocks = math.ceil(len(trained) / columns)
-    plot = make_drawing(2 * blocks, columns, 2.9 * blocks + 0.3, height_ratios=[1.5, 1] * blocks)
-    for axis in plot.axes:
-        axis.set_visible(False)
+    figure: Any = make_canvas(width, 2.75 * blocks + 0.45)
+    axes = figure.subplots(2 * blocks, columns, squeeze=False, gridspec_kw={"height_ratios": [1.5, 1] * blocks})
+    plot = Drawing(figure, list(axes.flat))
+    used: list[Any] = []
+    roles: dict[str, Any] = {}
     for index, (variant, look) in enumerate(trained):
         index_of_top = (index // columns) * 2 * columns + index % columns
         top, bottom = plot.axes[index_of_top], plot.axes[index_of_top + columns]
@@ -50,20 +67,26 @@ def _training_figure(training: Frame, trained: Sequence[tuple[str, Look]]) -> Dr
         for role, colour, line in ROLES:
             column = f"{kind}_{role}"
             if column in rows and rows[column].notna().any():
-                top.plot(rows.index, rows[column], color=colour, linestyle=line, linewidth=1.0, label=role)
+                (roles[role],) = top.plot(rows.index, rows[column], color=colour, linestyle=line, linewidth=1.0, label=role)
                 _add_end_tooltips(plot, top, rows, column, f"{look.name}, {role}", "nats")
         bottom.plot(rows.index, rows["loss"], color="#333333", linewidth=0.9)
         _add_end_tooltips(plot, bottom, rows, "loss", f"{look.name}, loss", "")
+        used += [top, bottom]
         for axis in (top, bottom):
-            axis.set_visible(True)
             for start in rows.index[rows["iteration"].diff() > 0]:
                 axis.axvline(start - 0.5, color="#CCCCCC", linewidth=0.6, zorder=0)
-        top.set_title(look.name, color=look.colour)
+            axis.tick_params(labelsize=6.5)
+            axis.locator_params(nbins=5)
+        top.set_title(short_name(look.name, int(TITLE_CHARS_PER_INCH * width / columns)), color=look.colour, pad=NOTE_PAD)
+        what = "log-ratio, nats" if kind == "log_ratio" else "log-probability, nats"
+        for axis, note in ((top, what), (bottom, "loss")):
+            write_note(axis, [note], width / columns)
         top.tick_params(labelbottom=False)
-        top.legend(loc="best", handlelength=2, borderpad=0.1, labelspacing=0.2)
-        top.set_ylabel("log-ratio, nats" if kind == "log_ratio" else "log-prob., nats")
-        bottom.set_ylabel("loss")
-        bottom.set_xlabel("step, all iterations")
+        bottom.set_xlabel("step, all iterations" if width / columns > MIN_TRAINING_INCHES else "step", fontsize=7)
+    for axis in set(plot.axes) - set(used):
+        axis.remove()
+    plot.axes = used
+    figure.legend(list(roles.values()), list(roles), loc="outside lower center", ncols=3, handlelength=3)
     return plot
 
 
@@ -76,16 +99,16 @@ def _add_end_tooltips(plot: Drawing, axis: Axes, rows: Frame, column: str, label
             plot.add_tooltip(axis, last, rows.loc[last, column], tooltip)
 
 
-def drift_curves(drift: Frame, shown: Mapping[str, Look], iterations: int) -> Drawing | None:
-    """Each measurement on held-out prompts against iteration, mean over seeds; bands over seeds, bars over prompts (one seed)."""
+def drift_curves(drift: Frame, shown: Mapping[str, Look], iterations: int, width: float = WIDTH_INCHES) -> Drawing | None:
+    """Each measurement on held-out prompts against iteration, mean over seeds; bands over seeds, bars over prompts (one seed).
+    width: inches."""
     shown_rows = select(drift, objective=[INITIAL, *shown])
     names = [n for n in MEASUREMENT_LABELS if (shown_rows["name"] == n).any()]
     names += sorted(set(shown_rows["name"]) - set(names))
     if not names:
         return None
-    columns = min(4, len(names))  # wide enough for the longest title
-    rows = math.ceil(len(names) / columns)
-    plot = make_drawing(rows, columns, 1.4 * rows + 0.45, sharex=True)
+    plot, columns = make_panels(len(names), width, MIN_DRIFT_INCHES, 1.5, 4, shown)
+    inches = width / columns
     for axis, name in zip(plot.axes, names, strict=False):
         measured = select(shown_rows, name=name)
         title = MEASUREMENT_LABELS.get(name, name)
@@ -94,19 +117,41 @@ def drift_curves(drift: Frame, shown: Mapping[str, Look], iterations: int) -> Dr
             if label_rows.empty:
                 continue
             joined: Frame = pd.concat([select(measured, objective=INITIAL), label_rows])
-            if joined["high"].notna().any():
-                bounds = joined["iteration"], joined["low"], joined["high"]
-                axis.fill_between(*bounds, color=look.colour, alpha=0.15, linewidth=0)
-            bars = joined["stderr"] if label_rows["stderr"].notna().any() else None
-            axis.errorbar(joined["iteration"], joined["value"], yerr=bars, elinewidth=0.7, label=look.name, **look.thin_style())
+            _draw_drift(axis, joined, look, with_errors=len(shown) <= MAX_VARIANTS_WITH_ERRORS)
             for row in label_rows.to_dict("records"):
                 tooltip = f"{title}, {look.name}, iteration {row['iteration']}: {row['value']:.4g} {row['unit']}"
                 plot.add_tooltip(axis, row["iteration"], row["value"], tooltip)
-        axis.set_title(title, fontsize=7.5)
-        axis.set_ylabel(measured["unit"].iloc[0], fontsize=7)
-        iteration_ticks(axis, iterations, "i")
+        unit = str(measured["unit"].iloc[0])
+        axis.set_title(short_name(title, int(TITLE_CHARS_PER_INCH * inches)), fontsize=7.5, pad=NOTE_PAD)
+        short = unit.replace(" per ", "/").replace("share of ", "of ")
+        direction = DIRECTIONS.get(name)
+        write_note(
+            axis, [f"{short}, {direction}", f"{short}, {direction.replace(' is', '')}"] if direction else [unit, short], inches
+        )
+        small_iteration_axis(axis, iterations, inches)
+        axis.tick_params(axis="y", labelsize=6.5)
+        axis.locator_params(axis="y", nbins=4)
         axis.margins(y=0.15)
-    for axis in plot.axes[len(names) :]:
-        axis.set_visible(False)
-    shared_legend(plot, plot.axes[0], len(shown))
+        if unit.startswith("share"):
+            _set_share_limits(axis)
+    name_curves(plot, len(names), columns, shown)
     return plot
+
+
+def _draw_drift(axis: Axes, joined: Frame, look: Look, with_errors: bool) -> None:
+    if with_errors and joined["high"].notna().any():
+        axis.fill_between(joined["iteration"], joined["low"], joined["high"], color=look.colour, alpha=0.15, linewidth=0)
+    bars = joined["stderr"] if with_errors and joined["stderr"].iloc[1:].notna().any() else None
+    marks = mark_every(len(joined))
+    axis.errorbar(
+        joined["iteration"], joined["value"], yerr=bars, elinewidth=0.7, label=look.name, markevery=marks, **look.thin_style()
+    )
+
+
+def _set_share_limits(axis: Axes) -> None:
+    """No share below 0 or above 1, and shares that are all 0 on the lowest line."""
+    low, high = axis.get_ylim()
+    if high <= MIN_SHARE_SHOWN:
+        low, high = 0.0, MIN_SHARE_SHOWN
+    room = 0.05 * (high - low)
+    axis.set_ylim(max(low, -room), min(high, 1 + room))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.reporting.display_text import display_text
+from harness.reporting.figures.study.first import study_figure_caption, study_figure_name
 from harness.reporting.first_page.beside import unaveraged_sentences
 from harness.reporting.first_page.gains import gain_in_what, task_notes
 from harness.reporting.first_page.lasting import collapse, does_it_last
@@ -16,7 +17,6 @@ from harness.reporting.first_page.question import study_answer
 from harness.reporting.first_page.title import finding
 from harness.reporting.first_page.who import by_how_much, few_seeds, who_ends_highest, who_wins
 from harness.reporting.tables.earlier import provenance_sentences
-from harness.reporting.tables.formatting import items_note
 from harness.reporting.tables.reading import Tables
 
 FEW_ITEMS = (
@@ -40,13 +40,13 @@ def first_page(tables: Tables) -> FirstPage:
     )
     own = study_answer(tables)
     answers = [Answer(question, tuple(sentences)) for question, sentences in questions if sentences]
-    figure = "stability_curves" if tables.results.averaged_tasks else ""
+    figure = study_figure_name(tables.results) or ""
     return FirstPage(
         title=finding(tables, panels[0]),
         lead=lead(tables),
         answers=(*([own] if own else []), *answers),
         figure=figure,
-        caption=_caption(tables) if figure else "",
+        caption=study_figure_caption(tables.results, display_text) if figure else "",
         provenance=provenance(tables),
     )
 
@@ -87,12 +87,3 @@ def few_items(tables: Tables) -> list[Sentence]:
     """Why there are no intervals, where one of the tasks has too few items for any."""
     compared = tables.comparisons[tables.comparisons["task"] == "mean"].dropna(subset="difference")
     return [] if compared.empty or compared["p"].notna().any() else [Sentence(FEW_ITEMS)]
-
-
-def _caption(tables: Tables) -> str:
-    items = items_note(tables.results, display_text, brief=True)
-    return (
-        f"a: mean over the tasks, one method to a panel; {items}. b: difference at the last iteration, paired over the same "
-        "items and seeds; p after Holm's correction for all pairs. c: change of every task from the start to the last iteration. "
-        "Numbers: leaderboard.csv, comparisons.csv, collapse.csv; their origin: scores.csv."
-    )

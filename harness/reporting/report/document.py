@@ -15,6 +15,7 @@ from harness.analysis.facts import RunResults
 from harness.errors import UserError
 from harness.files import file_digest, make_folder, write_bytes, write_json, write_text
 from harness.reporting.figures.fonts import link_fonts
+from harness.reporting.figures.stale import figures_choice
 from harness.reporting.report.blocks import figure_names, sanitize
 from harness.reporting.report.content import content
 from harness.reporting.report.page import html_page
@@ -59,6 +60,7 @@ def write_report(root: Path, pdf: Path) -> WrittenReport:
             "suite": results.suite["name"],
             "tables": {Path(name).name: file_digest(root / name) for name in names},
             "versions": phase_versions(results),
+            **({"figures": chosen} if (chosen := figures_choice(root / "plots").as_typed()) else {}),
             "adapters": adapter_digests(results),
         }
         write_json(numbers_folder / REPORT_PROVENANCE, provenance)  # first: it marks the folder as this run's

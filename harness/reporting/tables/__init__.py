@@ -7,16 +7,18 @@ from pathlib import Path
 from harness.analysis.facts import RunResults
 from harness.files import write_text
 from harness.reporting import figures
+from harness.reporting.figures.options import DEFAULT, FigureOptions
+from harness.reporting.figures.stale import remove_stale, write_choice
 from harness.reporting.tables.formatting import as_latex, as_markdown
 from harness.reporting.tables.run_tables import RunTables
 from harness.security.escaping import to_csv_text
 
 
-def refresh(root: Path, everything: bool = True) -> list[Path]:
+def refresh(root: Path, everything: bool = True, options: FigureOptions = DEFAULT) -> list[Path]:
     """Write the tables and figures of a run folder anew; returns their paths. The same phases give the same bytes.
 
     everything=False leaves out what takes long (comparisons, all figures but the stability curves): it writes what is shown
-    while a run is in progress.
+    while a run is in progress. options: of the figures; they are recorded beside them.
     """
     results = RunResults(root)
     tables = RunTables(results)
@@ -27,5 +29,8 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
         write_text(root / name, to_csv_text(table))
     write_text(root / "tables/leaderboard.md", as_markdown(results, tables.leaderboard))
     write_text(root / "tables/leaderboard.tex", as_latex(results, tables.leaderboard))
-    drawn = figures.write_figures(results, tables, root / "plots", everything)
+    drawn = figures.write_figures(results, tables, root / "plots", everything, options)
+    if everything:
+        remove_stale(root / "plots", {path.name for path in drawn})
+        write_choice(root / "plots", options)
     return [*(root / name for name in (*files, "tables/leaderboard.md", "tables/leaderboard.tex")), *drawn]

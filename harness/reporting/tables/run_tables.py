@@ -62,6 +62,14 @@ class RunTables:
         return task_notes_table(self.results, self.comparisons)
 
     @cached_property
+    def study(self) -> Frame:
+        return study_table(self.results, self.leaderboard)
+
+    @cached_property
+    def chosen(self) -> Frame:
+        return chosen_table(self.results)
+
+    @cached_property
     def versions(self) -> Frame:
         return versions_table(self.results) if self.earlier is None else earlier_versions(self.results, self.earlier)
 
@@ -99,9 +107,9 @@ class RunTables:
         if not (first_ids := first_ids_table(self.results)).empty:  # runs of earlier versions have none
             tables["tables/first_ids.csv"] = first_ids
         if self.results.study.get("arms"):
-            tables["tables/study.csv"] = study_table(self.results, self.leaderboard)
+            tables["tables/study.csv"] = self.study
         if self.results.study.get("contrasts"):
             tables["tables/compute.csv"] = compute_table(self.results)
         if self.results.study.get("grid"):
-            tables["tables/chosen.csv"] = chosen_table(self.results)
+            tables["tables/chosen.csv"] = self.chosen
         return tables

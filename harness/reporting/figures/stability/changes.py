@@ -31,7 +31,10 @@ def draw_changes(plot: Drawing, axis: Axes, numbers: StabilityNumbers, chars: in
     """chars: of a line of a name beside the axis."""
     labels, tasks, points = changes(numbers)
     bound = max(1.0, float(np.nanmax(np.abs(points)))) if points.size else 1.0
-    axis.imshow(points, cmap="RdBu", vmin=-bound, vmax=bound, aspect="auto")
+    edges = (np.arange(size + 1) - 0.5 for size in (len(tasks), len(labels)))
+    shown = np.ma.masked_invalid(points)
+    axis.pcolormesh(*edges, shown, cmap="RdBu", vmin=-bound, vmax=bound, edgecolor="white", linewidth=0.4)
+    axis.set_ylim(len(labels) - 0.5, -0.5)
     for y, label in enumerate(labels):
         for x, task in enumerate(tasks):
             value = points[y, x]

@@ -76,3 +76,12 @@ def _head(part: Any, letter: str, note: str, width: float) -> None:
     """The letter and what is drawn, in as many lines as the width takes."""
     lines = textwrap.fill(note, int(width * CHARS_PER_INCH), initial_indent=f"{letter}   ", subsequent_indent="     ")
     part.suptitle(lines, x=0.005, ha="left", fontsize=7, color="#333333")
+
+
+def stability_caption(items: str) -> str:
+    """items: the sentence about the number of items."""
+    return (
+        f"a: mean over the tasks, one method to a panel; {items}. b: difference at the last "
+        "iteration, paired over the same items and seeds; p after Holm's correction for all pairs. c: change of every task from "
+        "initial policy to the last iteration. Numbers: leaderboard.csv, comparisons.csv, collapse.csv; their origin: scores.csv."
+    )

@@ -40,7 +40,7 @@ def draw_forest(plot: Drawing, axis: Axes, numbers: StabilityNumbers, chars: int
             axis.plot([low, high], [place, place], color=look.colour, linewidth=1.5, solid_capstyle="butt")
         face = look.colour if look.rank == 0 else "white"
         axis.plot([value], [place], marker=look.marker, color=look.colour, markerfacecolor=face, linestyle="")
-        text = _text(row)
+        text = difference_text(row)
         axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), fontsize=6.3, va="center", color="#333333")
         plot.add_tooltip(axis, value, place, f"{look.name} minus {against}: {text}")
     axis.axvline(0, color="#333333", linewidth=0.8, zorder=1)
@@ -52,7 +52,8 @@ def draw_forest(plot: Drawing, axis: Axes, numbers: StabilityNumbers, chars: int
     axis.set_xlabel(f"points against {short_name(against)}\n95 % interval, {' / '.join(sorted(over)) or 'none'}", fontsize=7)
 
 
-def _text(row: dict[str, Any]) -> str:
+def difference_text(row: dict[str, Any]) -> str:
+    """Points with interval and Holm's p: "+1.9 [+0.8, +3.0]  p = .012"."""
     text = f"{100 * row['difference']:+.1f}"
     if not pd.isna(row["low"]):
         text += f" [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"

@@ -9,6 +9,7 @@ from typing import Any
 from harness.analysis.facts import RunResults
 from harness.reporting.display_text import display_text
 from harness.reporting.figures.methods import variant_name
+from harness.reporting.figures.stale import figures_choice
 from harness.reporting.report.blocks import Block, section, table, text, variants
 from harness.reporting.tables.formatting import DASH, ranges_note, unaveraged_note
 from harness.reporting.tables.reading import Tables
@@ -121,6 +122,7 @@ def provenance_rows(tables: Tables) -> list[list[str]]:
     record = results.record
     names_of_phases = set(tables.versions["name"])
     dirty = {True: " with uncommitted changes", False: "", None: ""}[record["git_dirty"]]
+    drawn_with = figures_choice(results.root / "plots").as_typed()
     step0 = results.costs["step0"].dropna()
     pinned = ["lm-eval pinned by suite", results.suite["lm_eval"]]
     benchmark_version = ["judge", display_text(results.judge_name)] if results.judge_name else pinned
@@ -128,6 +130,7 @@ def provenance_rows(tables: Tables) -> list[list[str]]:
         ["program", f"selfplay-harness {record['created_by_version']}"],
         ["commit", f"{record['git_commit'] or 'not run from a checkout'}{dirty}"],
         ["command", display_text(" ".join(redact_command(record["command"])))],
+        *([["figures drawn with", display_text(drawn_with)]] if drawn_with else []),
         ["base model digest", str(record["base_digest"])],
         *([["base model commit on the hub", display_text(record["base_commit"])]] if record.get("base_commit") else []),
         ["prompt template", record["template"]],

@@ -12,10 +12,11 @@ from harness.analysis.facts import PHASE_KINDS
 from harness.analysis.frames import select
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.display_text import display_text
+from harness.reporting.figures.score_against_kl import KL_FIGURE, score_against_kl_caption
 from harness.reporting.first_page.numbers import PanelNumbers
 from harness.reporting.report.blocks import Block, in_panel, samples, section, table, text
 from harness.reporting.report.content.figures import figure_block
-from harness.reporting.tables.formatting import DASH
+from harness.reporting.tables.formatting import DASH, items_note
 from harness.reporting.tables.reading import Tables
 
 NUM_PROMPTS, MAX_LINES_PER_PROMPT, MAX_RESPONSE_CHARS = 2, 10, 150
@@ -41,7 +42,15 @@ def drift_section(tables: Tables) -> Block:
         f"{bars}. {kl_note(tables)} previous: the opponent; reward agrees: share of prompts on which the response with the "
         "higher reward is also the more likely one. Numbers: drift.csv; each seed's: dynamics.csv."
     )
-    return section("Drift", figure_block(tables, "drift", 1, caption))
+    path = figure_block(tables, KL_FIGURE, 1, kl_caption(tables)) if tables.results.averaged_tasks else None
+    return section("Drift", path, figure_block(tables, "drift", 1, caption))
+
+
+def kl_caption(tables: Tables) -> str:
+    labels = list(dict.fromkeys(label for panel in tables.panels for label in panel["labels"]))
+    rows = select(tables.leaderboard, objective=labels)
+    items = items_note(tables.results, display_text, brief=True)
+    return score_against_kl_caption(select(tables.drift, objective=labels), rows, tables.last + 1, items)
 
 
 def kl_note(tables: Tables) -> str:

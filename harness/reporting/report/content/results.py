@@ -7,7 +7,9 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.frames import select
+from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
 from harness.records import INITIAL
+from harness.reporting.figures.scores import MAX_VARIANTS_WITH_ERRORS
 from harness.reporting.first_page.numbers import PanelNumbers, panels_of
 from harness.reporting.report.blocks import Block, in_panel, section, table
 from harness.reporting.report.content.figures import figure_block
@@ -17,7 +19,8 @@ from harness.reporting.tables.reading import Tables
 
 def tasks_section(tables: Tables) -> Block:
     numbers = PanelNumbers(tables, tables.panels[0])
-    note = "(start: the initial policy; dotted: chance; means over seeds). Numbers: leaderboard.csv, scores.csv."
+    errors = _task_errors_note(tables, tables.panels[0])
+    note = f"(start: the initial policy; dotted: chance; means over seeds{errors}). Numbers: leaderboard.csv, scores.csv."
     caption = f"Each task against iteration{in_panel(tables.panels[0])} {note}"
     return section("Task by task", last_scores(tables, numbers), figure_block(tables, "tasks", 1, caption))
 
@@ -35,6 +38,15 @@ def last_scores(tables: Tables, numbers: PanelNumbers) -> Block | None:
     grow = "00" + "1" * (len(order) - 2)
     caption = f"The start, and every objective at the last iteration ({tables.last}). {footnote(tables.results)}"
     return table([header[i] for i in order], cells, caption, "l" + "r" * (len(order) - 1), grow, 6.8)
+
+
+def _task_errors_note(tables: Tables, panel: dict[str, Any]) -> str:
+    """What the errors of the tasks' curves are, where they are drawn."""
+    if len(panel["labels"]) > MAX_VARIANTS_WITH_ERRORS:
+        return ""
+    if tables.seeds >= MIN_SEEDS_FOR_INTERVAL:
+        return "; bands: 95 % intervals over seeds, on these items"
+    return "; bars: standard error of sampling items, of one seed"
 
 
 def _name(numbers: PanelNumbers, label: str) -> str:
