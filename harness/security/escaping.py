@@ -19,7 +19,8 @@ ASCII_SPELLINGS = {
     "±": "+-", "–": "-", "—": "-", "…": "...", "·": ".", "×": "x", "≤": "<=", "≥": ">=", "‖": "||", "→": "->", "▽": "v", "‘": "'",
     "’": "'", "“": '"', "”": '"', "━": "-", "╸": "-", "╺": "-", "⏎": "/",
 }  # fmt: skip
-LATEX_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--"}
+LATEX_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--",
+                 "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}  # fmt: skip
 
 
 def escape_invisible(value: Any, keep: str = "") -> str:
