@@ -18,9 +18,9 @@ from harness.errors import UserError, did_you_mean
 from harness.reporting.tables.across_runs import RunComparison, read_model
 from harness.reporting.tables.across_runs import compare_runs as compare_two_runs
 from harness.reporting.tables.comparisons import compare_models
-from harness.reporting.tables.formatting import as_markdown
 from harness.reporting.tables.latex import TABLES as LATEX_TABLES
 from harness.reporting.tables.latex import latex_table
+from harness.reporting.tables.markdown import as_markdown
 from harness.reporting.tables.run_tables import RunTables
 from harness.security.escaping import to_csv_text
 from harness.store.opening import open_run as open_run_folder

@@ -7,8 +7,8 @@ from pathlib import Path
 from harness.analysis.facts import RunResults
 from harness.files import write_text
 from harness.reporting import figures
-from harness.reporting.tables.formatting import as_markdown
 from harness.reporting.tables.latex import TABLES, latex_table
+from harness.reporting.tables.markdown import as_markdown
 from harness.reporting.tables.run_tables import RunTables
 from harness.security.escaping import to_csv_text
 

@@ -44,9 +44,10 @@ def comparisons_table(scores: LastScores) -> PaperTable | None:
         f"{suite_words(scores)}, in points."
     )
     note = joined(
-        counts(scores), f"{interval}Difference: a minus b, paired by item and seed; p: t test, then after Holm's correction over the pairs.",
+        counts(scores),
+        f"{interval}Difference: a minus b, paired by item and seed; p: t test, then after Holm's correction over the pairs.",
         seeds_words(scores),
-    )  # fmt: skip
+    )
     return PaperTable(table_label(scores.tables.results.record["name"], "comparisons"), caption, note, names, columns, breaks)
 
 

@@ -65,7 +65,7 @@ def mark_words(with_tasks: bool) -> str:
     tasks = " for the mean, and over the tasks of a pair for a task" if with_tasks else ""
     return (
         rf"\textbf{{Bold}}: the best; \underline{{underlined}}: not told apart from it (paired test, "
-        rf"$p \geq {SIGNIFICANCE_LEVEL:g}$ after Holm's correction over the pairs of objectives{tasks})."
+        rf"$p \geq {SIGNIFICANCE_LEVEL:g}$ after Holm's correction over all pairs, those with the start too{tasks})."
     )
 
 
