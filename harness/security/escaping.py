@@ -53,6 +53,11 @@ def escape_latex(value: Any) -> str:
     return "".join(LATEX_ESCAPES.get(c, "\\" + c if c in "&%$#_{}" else c) for c in one_line(value))
 
 
+def escape_bibtex(value: Any) -> str:
+    """The text for a field of BibTeX, whose braces are counted even behind a backslash."""
+    return escape_latex(value).replace(r"\{", r"\textbraceleft{}").replace(r"\}", r"\textbraceright{}")
+
+
 def to_csv_text(table: Frame) -> str:
     """A pandas.DataFrame as csv: numbers as they are, invisible characters of text and of column names written out."""
     escaped = table.rename(columns=escape_invisible)

@@ -7,8 +7,10 @@ from pathlib import Path
 from harness.analysis.facts import RunResults
 from harness.files import write_text
 from harness.reporting import figures
+from harness.reporting.tables.bibliography import as_bibtex
 from harness.reporting.tables.latex import TABLES, latex_table
 from harness.reporting.tables.markdown import as_markdown
+from harness.reporting.tables.precision import as_written
 from harness.reporting.tables.run_tables import RunTables
 from harness.security.escaping import to_csv_text
 
@@ -25,11 +27,12 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
     (root / "tables").mkdir(exist_ok=True)
     (root / "tables/beside.csv").unlink(missing_ok=True)  # left by a suite that had such rows
     for name, table in files.items():
-        write_text(root / name, to_csv_text(table))
+        write_text(root / name, to_csv_text(as_written(name, table)))
     write_text(root / "tables/leaderboard.md", as_markdown(results, tables.leaderboard))
+    write_text(root / "tables/cite.bib", as_bibtex(results))
     printed = _write_latex(root, tables) if everything else []
     drawn = figures.write_figures(results, tables, root / "plots", everything)
-    return [*(root / name for name in (*files, "tables/leaderboard.md")), *printed, *drawn]
+    return [*(root / name for name in (*files, "tables/leaderboard.md", "tables/cite.bib")), *printed, *drawn]
 
 
 def _write_latex(root: Path, tables: RunTables) -> list[Path]:

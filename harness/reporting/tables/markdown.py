@@ -16,7 +16,7 @@ CHANGE_NOTE = "; change: the mean minus the start's, in points (its interval: co
 
 
 def as_markdown(results: RunResults, leaderboard_table: Frame) -> str:
-    """Two tables of the same columns: the mean, its change from the start, normalised mean, seeds, tasks, rows beside the mean."""
+    """Two tables of the same columns: the mean, its change from the start, normalised mean, seeds, tasks, rows beside it."""
     header, rows = leaderboard_rows(results, leaderboard_table)
     num_tasks = len(results.averaged_tasks)
     mean = NUM_KEYS + num_tasks
@@ -29,7 +29,7 @@ def as_markdown(results: RunResults, leaderboard_table: Frame) -> str:
     if others:
         lines += [
             "",
-            "<details><summary>Every iteration</summary>",
+            "<details><summary>Earlier iterations</summary>",
             "",
             *_table(head, [cells[i] for i in others]),
             "",
