@@ -21,7 +21,6 @@ from harness.reporting.tables.comparisons import compare_models
 from harness.reporting.tables.latex import TABLES as LATEX_TABLES
 from harness.reporting.tables.latex import latex_table
 from harness.reporting.tables.markdown import as_markdown
-from harness.reporting.tables.precision import as_written
 from harness.reporting.tables.run_tables import RunTables
 from harness.security.escaping import to_csv_text
 from harness.store.opening import open_run as open_run_folder
@@ -172,7 +171,7 @@ class Run:
             if name not in names:
                 raise UserError(f'table "{name}" as {format}: expected {", ".join(names)}{did_you_mean(name, names)}')
             if format == "csv":
-                return to_csv_text(as_written("tables/leaderboard.csv", self._tables.leaderboard))
+                return to_csv_text(self._tables.leaderboard)
             if format == "markdown":
                 return as_markdown(self._results, self._tables.leaderboard)
             if (text := latex_table(self._tables, name)) is None:

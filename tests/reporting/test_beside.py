@@ -185,7 +185,7 @@ def test_everything_is_printed_in_words_and_none_of_it_as_percent(run):
     remake(run)
     refresh(run)
     text = (run / "tables/leaderboard.md").read_text()
-    assert "| space | 1 | 75.0 | 75.0 ± 25.0 * | 75.0 | 1 | 18 |" in text
+    assert "| space | 1 | 75.0 ± 25.0 * | +50.0 | 75.0 | 1 | 75.0 | 18 |" in text
     assert "mean: plain mean of the 1 tasks; beside the mean, in its own unit: Pages (word\\_perplexity, lower is better)" in text
     assert "& 18 \\\\" in (run / "tables/leaderboard.tex").read_text()
     said = content(RunResults(run))

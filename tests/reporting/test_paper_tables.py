@@ -1,5 +1,6 @@
 """Tables for a paper: no wider than its text, marked as the tests say, valid LaTeX and BibTeX whatever a label says."""
 
+import copy
 import re
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ ONE_SEED = ROOT / "results" / "lab-reference"
 PAPER_WIDTH = 5.5 * 72  # pt
 FLOATS = [name for name in TABLES if name != "leaderboard_full"]
 HOSTILE = r"a_b & 50% #1 {x} \input{y} ~^ $z$"
-OPENERS = ["[1ex]", "* b", r"\\", "é <|> 中", "%", r"{\bf", "x" * 300]
+LABELS = [HOSTILE, "[1ex]", "* b", r"\\", r"{\bf é <|> 中 %", "x" * 300]  # one for each objective
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +37,9 @@ def six():
 
 def relabelled(tables, rename, copies=1):
     """The same run with other labels, and `copies` of every objective."""
-    made = RunTables(RunResults(SIX))
-    record = made.results.record
+    results = copy.copy(tables.results)  # with all it has read
+    made, record = RunTables(results), dict(results.record)
+    results.record = record
     labels = {label: [rename(label, n) for n in range(copies)] for label in record["variants"]}
     record["variants"] = {new: {**entry, "folder": old} for old, entry in record["variants"].items() for new in labels[old]}
     for name in ("leaderboard", "ranking", "comparisons", "stability"):
@@ -185,19 +187,21 @@ def test_means_stand_with_their_interval_and_the_gain_and_the_note_says_n(six):
 def test_one_seed_has_the_error_of_items_and_says_that_seeds_are_in_none():
     tables = RunTables(RunResults(ONE_SEED))
     text = latex_table(tables, "leaderboard")
-    assert r"\textbf{95.3} $\pm$ 0.6" in text and "seeds are in no error" in text.replace(
-        "is in no error", "seeds are in no error"
-    )
+    assert r"\textbf{95.3} $\pm$ 0.6" in text and "One seed: how another training would end is in no error." in text
     assert "over items and seeds" not in text
 
 
 # ---------------------------------------------------------------- strangers' text
 
 
+@pytest.fixture(scope="module")
+def strange(six):
+    return relabelled(six, lambda old, n: LABELS[list(six.results.variants).index(old)])
+
+
 @pytest.mark.parametrize("name", TABLES)
-@pytest.mark.parametrize("label", [HOSTILE, *OPENERS])
-def test_a_label_is_text_whatever_it_says(six, name, label):
-    text = latex_table(relabelled(six, lambda old, n: f"{label}{old}"), name)
+def test_a_label_is_text_whatever_it_says(strange, name):
+    text = latex_table(strange, name)
     assert_balanced(text)
     assert r"\input" not in text.replace(r"\textbackslash{}input", "") and r"\bf" not in text.replace(r"\textbackslash{}bf", "")
     for _, alignment, rows in tabulars(text):
@@ -207,11 +211,11 @@ def test_a_label_is_text_whatever_it_says(six, name, label):
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_it_compiles(six, name, tmp_path):
+def test_it_compiles(strange, name, tmp_path):
     compiler = shutil.which("tectonic") or shutil.which("pdflatex")
     if compiler is None:
         pytest.skip("no tectonic or pdflatex here")
-    text = latex_table(relabelled(six, lambda old, n: HOSTILE + old), name)
+    text = latex_table(strange, name).replace("中", "")  # which pdflatex has no glyph for
     packages = re.match(r"% needs (.*)", text)[1]
     document = f"\\documentclass{{article}}\n{packages}\n\\begin{{document}}\n{text}\\end{{document}}\n"
     (tmp_path / "paper.tex").write_text(document)

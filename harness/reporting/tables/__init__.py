@@ -10,7 +10,6 @@ from harness.reporting import figures
 from harness.reporting.tables.bibliography import as_bibtex
 from harness.reporting.tables.latex import TABLES, latex_table
 from harness.reporting.tables.markdown import as_markdown
-from harness.reporting.tables.precision import as_written
 from harness.reporting.tables.run_tables import RunTables
 from harness.security.escaping import to_csv_text
 
@@ -27,7 +26,7 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
     (root / "tables").mkdir(exist_ok=True)
     (root / "tables/beside.csv").unlink(missing_ok=True)  # left by a suite that had such rows
     for name, table in files.items():
-        write_text(root / name, to_csv_text(as_written(name, table)))
+        write_text(root / name, to_csv_text(table))
     write_text(root / "tables/leaderboard.md", as_markdown(results, tables.leaderboard))
     write_text(root / "tables/cite.bib", as_bibtex(results))
     printed = _write_latex(root, tables) if everything else []

@@ -29,8 +29,8 @@ def own_unit(value: float) -> str:
 
 
 def points(value: float) -> str:
-    """A difference of shares in points, with its sign. Rounded first: equal differences from other sums are printed alike."""
-    return f"{round(100 * value, 9):+.1f}"
+    """A difference of shares in points, with its sign."""
+    return f"{100 * value:+.1f}"
 
 
 def brackets(low: float, high: float, show: Callable[[float], str]) -> str:

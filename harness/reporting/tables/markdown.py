@@ -9,6 +9,7 @@ import pandas as pd
 from harness.analysis.facts import Frame, RunResults
 from harness.records import INITIAL
 from harness.reporting.tables.formatting import FULL_COLUMNS, footnote, leaderboard_rows, points
+from harness.reporting.tables.precision import rounded
 from harness.security.escaping import escape_markdown
 
 NUM_KEYS = 2  # columns of text in front: objective, iteration
@@ -43,7 +44,7 @@ def _changes(board: Frame) -> list[str]:
     starts = board.loc[board["objective"] == INITIAL, "mean"]
     start = starts.iloc[0] if len(starts) else float("nan")
     pairs = zip(board["objective"], board["mean"], strict=True)
-    return ["" if objective == INITIAL or pd.isna(mean - start) else points(mean - start) for objective, mean in pairs]
+    return ["" if objective == INITIAL or pd.isna(mean - start) else points(rounded(mean - start)) for objective, mean in pairs]
 
 
 def _split(board: Frame, last: int) -> tuple[list[int], list[int]]:

@@ -1,4 +1,6 @@
-"""How many digits of an estimate are written: six more than are printed, without the rounding of sums.
+"""How many digits an estimate has: six more than are printed, without the rounding of sums.
+
+Tables, figures, report and Python are given the same numbers, so that one on the border of two decimals is printed alike in all.
 
 Measurements (scores.csv, training.csv, dynamics.csv, the tables of cost) are written in full precision.
 """
@@ -19,7 +21,7 @@ def as_written(name: str, table: Frame) -> Frame:
     floats = [column for column in table if table[column].dtype.kind == "f"]
     table = table.copy()
     for column in floats:
-        table[column] = table[column].map(_round_p if _is_p(column) else _round).astype(float)
+        table[column] = table[column].map(_to_digits if _is_p(column) else rounded).astype(float)
     return table
 
 
@@ -28,9 +30,10 @@ def _is_p(column: str) -> bool:
     return "p" in str(column).split("_")
 
 
-def _round_p(value: float) -> float:
+def _to_digits(value: float) -> float:
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
-def _round(value: float) -> float:
-    return 0.0 if abs(value) <= ROUNDING else _round_p(value)
+def rounded(value: float) -> float:
+    """An estimate as it is written; NaN stays."""
+    return 0.0 if abs(value) <= ROUNDING else _to_digits(value)
