@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import harness
 from harness.analysis.facts import RunResults
 from harness.analysis.frames import select
 from harness.reporting.tables.bibliography import HARNESS, as_bibtex
@@ -222,6 +223,28 @@ def test_it_compiles(strange, name, tmp_path):
     options = ["-interaction=nonstopmode", "-halt-on-error"] if compiler.endswith("pdflatex") else []
     done = subprocess.run([compiler, *options, "paper.tex"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+
+
+# ---------------------------------------------------------------- where they are had
+
+
+def test_python_is_given_each_table_by_its_name_and_another_name_is_refused(tmp_path):
+    opened = harness.open_run(SIX)
+    tables = RunTables(RunResults(SIX))
+    for name in TABLES:
+        assert opened.table("latex", name=name) == latex_table(tables, name)
+    assert opened.table("latex") == latex_table(tables, "leaderboard")
+    for format, name, line in (
+        ("latex", "standin", r'table "standin" as latex: expected leaderboard.*did you mean "standing"'),
+        ("markdown", "standing", 'table "standing" as markdown: expected leaderboard'),
+    ):
+        with pytest.raises(harness.UserError, match=line):
+            opened.table(format, name=name)
+
+
+def test_a_run_has_them_in_its_folder_and_beside_its_report(run, played_copy):
+    for name in (*(f"{table}.tex" for table in TABLES), "leaderboard.md", "cite.bib"):
+        assert (played_copy / "reports" / "small" / name).read_bytes() == (run / "tables" / name).read_bytes(), name
 
 
 # ---------------------------------------------------------------- Markdown, BibTeX, csv

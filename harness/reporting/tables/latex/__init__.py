@@ -1,4 +1,4 @@
-"""Tables of a run as LaTeX, to put into a paper as they are. Start with `harness/reporting/tables/latex/leaderboard.py`."""
+"""Tables of a run as LaTeX, to put into a paper as they are. Start with `leaderboard.py`."""
 
 from __future__ import annotations
 
