@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from harness.analysis.facts import RunResults
 from harness.analysis.long_tables import items_table, samples_table
-from harness.errors import UserError
+from harness.errors import UserError, did_you_mean
 from harness.files import make_folder
 from harness.reporting.tables.across_runs import RunComparison, read_model
 from harness.reporting.tables.across_runs import compare_runs as compare_two_runs
 from harness.reporting.tables.comparisons import compare_models
-from harness.reporting.tables.formatting import as_latex, as_markdown
+from harness.reporting.tables.latex import TABLES as LATEX_TABLES
+from harness.reporting.tables.latex import latex_table
+from harness.reporting.tables.markdown import as_markdown
 from harness.reporting.tables.run_tables import RunTables
 from harness.security.escaping import to_csv_text
 from harness.store.opening import open_run as open_run_folder
@@ -189,16 +191,27 @@ class Run:
         make_folder(Path(folder))
         return self._read(lambda: write_figures(self._results, self._tables, Path(folder), True, options))
 
-    def table(self, format: TableFormat = "markdown") -> str:
-        """The leaderboard to paste: "latex" (booktabs), "markdown", or "csv" with the numbers in full."""
+    def table(self, format: TableFormat = "markdown", name: str = "leaderboard") -> str:
+        """A table to paste: "latex" (booktabs, no wider than 5.5 in), or the leaderboard as "markdown" or as "csv", as in
+        leaderboard.csv.
+
+        name: of the LaTeX table: leaderboard, leaderboard_full (all iterations), standing, comparisons or stability. Raises
+        UserError for another format or name, and where the run has nothing to show in it.
+        """
 
         def compute() -> str:
+            if format not in ("latex", "markdown", "csv"):
+                raise UserError(f'table format "{format}": expected latex, markdown or csv')
+            names = list(LATEX_TABLES) if format == "latex" else ["leaderboard"]
+            if name not in names:
+                raise UserError(f'table "{name}" as {format}: expected {", ".join(names)}{did_you_mean(name, names)}')
             if format == "csv":
                 return to_csv_text(self._tables.leaderboard)
-            writers = {"latex": as_latex, "markdown": as_markdown}
-            if format not in writers:
-                raise UserError(f'table format "{format}": expected latex, markdown or csv')
-            return writers[format](self._results, self._tables.leaderboard)
+            if format == "markdown":
+                return as_markdown(self._results, self._tables.leaderboard)
+            if (text := latex_table(self._tables, name)) is None:
+                raise UserError(f"{self.root}: has nothing to show as {name}; finish it with: harness run")
+            return text
 
         return self._read(compute)
 

@@ -19,6 +19,8 @@ the same names and units. The files of `reports/NAME/` are copies. Written by `p
 - Iteration -1 is the initial policy, 0 the first trained one. Scores are shares of 1 unless a unit is named.
 - Intervals are 95 % intervals, by Student's t. What each is over stands beside it; no interval is given below three seeds where
   it is over seeds, nor below five items (clusters of items) a task.
+- Estimates (of `tables/`, without cost) are written with ten significant digits, so that no rounding of sums is left in them;
+  scores.csv, training.csv, dynamics.csv and the tables of cost hold every digit.
 - `better` says which direction is better; empty where neither is.
 - `metric_NAME` in training.csv: whatever an objective returns as `metrics={"NAME": ...}` of its loss, one value per prompt, is
   averaged over the prompts of a step. Names are the objective's; those shipped use `margin` (argument of the loss's link: real

@@ -19,7 +19,8 @@ ASCII_SPELLINGS = {
     "±": "+-", "–": "-", "—": "-", "…": "...", "·": ".", "×": "x", "≤": "<=", "≥": ">=", "‖": "||", "→": "->", "▽": "v", "‘": "'",
     "’": "'", "“": '"', "”": '"', "━": "-", "╸": "-", "╺": "-", "⏎": "/",
 }  # fmt: skip
-LATEX_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--"}
+LATEX_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--",
+                 "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}  # fmt: skip
 
 
 def escape_invisible(value: Any, keep: str = "") -> str:
@@ -50,6 +51,11 @@ def escape_markdown(value: Any) -> str:
 def escape_latex(value: Any) -> str:
     """The text for LaTeX: one line, its special characters escaped."""
     return "".join(LATEX_ESCAPES.get(c, "\\" + c if c in "&%$#_{}" else c) for c in one_line(value))
+
+
+def escape_bibtex(value: Any) -> str:
+    """The text for a field of BibTeX, whose braces are counted even behind a backslash."""
+    return escape_latex(value).replace(r"\{", r"\textbraceleft{}").replace(r"\}", r"\textbraceright{}")
 
 
 def to_csv_text(table: Frame) -> str:

@@ -73,7 +73,7 @@ def test_another_label_computes_nothing_and_is_shown_everywhere(played_copy):
     for name in ("scores.csv", "training.csv", "tables/leaderboard.csv", "tables/stability.csv", "tables/cost.csv"):
         objectives = {row["objective"] for row in read_csv_rows(run / name)}
         assert {"Ours, 50%_x", "spin"} <= objectives and "space" not in objectives, name
-    assert r"Ours, 50\%\_x & 0" in (run / "tables" / "leaderboard.tex").read_text()
+    assert r"Ours, 50\%\_x & 0" in (run / "tables" / "leaderboard_full.tex").read_text()
     assert "Ours, 50%_x" in (played_copy / "reports" / "small.html").read_text()
     pushed = run_cli_in_process("push", "small", "Ours, 50%_x", cwd=played_copy)
     assert "nothing uploaded" in pushed.stdout

@@ -14,8 +14,8 @@ from harness.reporting.first_page.build import few_items
 from harness.reporting.first_page.lasting import since_best
 from harness.reporting.first_page.numbers import PanelNumbers
 from harness.reporting.tables.comparisons import comparisons_table
-from harness.reporting.tables.formatting import as_markdown
 from harness.reporting.tables.leaderboard import leaderboard
+from harness.reporting.tables.markdown import as_markdown
 from harness.reporting.tables.mean_errors import item_terms
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 from tests.helpers.made_runs import BASE, TASKS, Written, drawn, made, played, tables

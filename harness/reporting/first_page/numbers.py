@@ -14,9 +14,9 @@ from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
 from harness.records import INITIAL
 from harness.reporting.display_text import display_text
 from harness.reporting.figures.methods import baseline, variant_name
+from harness.reporting.tables.comparisons import SIGNIFICANCE_LEVEL as SIGNIFICANCE_LEVEL
 from harness.reporting.tables.reading import Tables
 
-SIGNIFICANCE_LEVEL = 0.05  # of a p that Holm has corrected for all pairs of the panel
 START = "the start"
 
 

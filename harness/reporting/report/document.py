@@ -1,4 +1,5 @@
-"""Write the PDF, the explorer and, beside them, a folder with the csv of every printed number, figures and provenance.json."""
+"""Write the PDF, the explorer and, beside them, a folder with the csv of every printed number, the tables for a paper,
+figures and provenance.json."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from harness.reporting.figures.stale import figures_choice
 from harness.reporting.report.blocks import figure_names, sanitize
 from harness.reporting.report.content import content
 from harness.reporting.report.page import html_page
+from harness.reporting.tables.latex import TABLES as LATEX_TABLES
 from harness.reporting.tables.reading import Tables
 from harness.store.output_folders import REPORT_PROVENANCE
 
@@ -29,6 +31,7 @@ REQUIRED_TABLES = (
 )  # fmt: skip
 OPTIONAL_TABLES = ("tables/task_notes.csv", "tables/first_ids.csv", "tables/beside.csv", "tables/study.csv", "tables/compute.csv",
                "tables/chosen.csv")  # fmt: skip
+PAPER_FILES = ("tables/leaderboard.md", "tables/cite.bib", *(f"tables/{name}.tex" for name in LATEX_TABLES))
 TEMPLATE = Path(__file__).with_name("report.typ")
 
 
@@ -50,7 +53,8 @@ def write_report(root: Path, pdf: Path) -> WrittenReport:
     results = RunResults(root)
     report_content = content(results)
     required = [name for name in REQUIRED_TABLES if results.earlier_tables is None or (root / name).is_file()]
-    names = [*required, *(name for name in OPTIONAL_TABLES if (root / name).is_file())]
+    optional = (*OPTIONAL_TABLES, *PAPER_FILES)
+    names = [*required, *(name for name in optional if (root / name).is_file())]
     numbers_folder = pdf.with_suffix("")
     try:
         make_folder(numbers_folder)
@@ -66,7 +70,7 @@ def write_report(root: Path, pdf: Path) -> WrittenReport:
         write_json(numbers_folder / REPORT_PROVENANCE, provenance)  # first: it marks the folder as this run's
         for name in names:
             write_bytes(numbers_folder / Path(name).name, (root / name).read_bytes())  # replaces a link, never writes through it
-        for name in set(OPTIONAL_TABLES) - set(names):  # an earlier report had it
+        for name in set(optional) - set(names):  # an earlier report had it
             (numbers_folder / Path(name).name).unlink(missing_ok=True)
         for figure in (f"{name}.svg" for name in figure_names(report_content)):
             write_bytes(numbers_folder / figure, (root / "plots" / figure).read_bytes())

@@ -9,7 +9,9 @@ from harness.files import write_text
 from harness.reporting import figures
 from harness.reporting.figures.options import DEFAULT, FigureOptions
 from harness.reporting.figures.stale import remove_stale, write_choice
-from harness.reporting.tables.formatting import as_latex, as_markdown
+from harness.reporting.tables.bibliography import as_bibtex
+from harness.reporting.tables.latex import TABLES, latex_table
+from harness.reporting.tables.markdown import as_markdown
 from harness.reporting.tables.run_tables import RunTables
 from harness.security.escaping import to_csv_text
 
@@ -28,9 +30,23 @@ def refresh(root: Path, everything: bool = True, options: FigureOptions = DEFAUL
     for name, table in files.items():
         write_text(root / name, to_csv_text(table))
     write_text(root / "tables/leaderboard.md", as_markdown(results, tables.leaderboard))
-    write_text(root / "tables/leaderboard.tex", as_latex(results, tables.leaderboard))
+    write_text(root / "tables/cite.bib", as_bibtex(results))
+    printed = _write_latex(root, tables) if everything else []
     drawn = figures.write_figures(results, tables, root / "plots", everything, options)
     if everything:
         remove_stale(root / "plots", {path.name for path in drawn})
         write_choice(root / "plots", options)
-    return [*(root / name for name in (*files, "tables/leaderboard.md", "tables/leaderboard.tex")), *drawn]
+    return [*(root / name for name in (*files, "tables/leaderboard.md", "tables/cite.bib")), *printed, *drawn]
+
+
+def _write_latex(root: Path, tables: RunTables) -> list[Path]:
+    """The tables for a paper; one that has nothing to show is not there."""
+    written = []
+    for name in TABLES:
+        path, text = root / f"tables/{name}.tex", latex_table(tables, name)
+        if text is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_text(path, text)
+            written.append(path)
+    return written

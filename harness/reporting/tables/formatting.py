@@ -11,7 +11,7 @@ import pandas as pd
 from harness.analysis.facts import Frame, RunResults
 from harness.analysis.score_scale import describe_unaveraged
 from harness.records import INITIAL
-from harness.security.escaping import escape_latex, escape_markdown, one_line
+from harness.security.escaping import one_line
 
 DASH = "–"
 FULL_COLUMNS = "; norm., normalised: chance 0, maximum 100; *: best iteration of its objective"
@@ -119,19 +119,3 @@ def items_note(results: RunResults, safe: Callable[[Any], str] = one_line, brief
 def _span(counts: Sequence[int]) -> str:
     """400; 39 to 126, of sorted numbers."""
     return f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
-
-
-def as_markdown(results: RunResults, leaderboard_table: Frame) -> str:
-    header, rows = leaderboard_rows(results, leaderboard_table)
-    header, rows = [escape_markdown(name) for name in header], [[escape_markdown(label), *numbers] for label, *numbers in rows]
-    lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
-    return "\n".join(lines) + "\n\n" + footnote(results, escape_markdown, FULL_COLUMNS) + "\n"
-
-
-def as_latex(results: RunResults, leaderboard_table: Frame) -> str:
-    """A booktabs table to paste into a paper."""
-    header, rows = leaderboard_rows(results, leaderboard_table)
-    head, *body = (" & ".join(escape_latex(cell) for cell in cells) + r" \\" for cells in (header, *rows))
-    begin = ["% needs \\usepackage{booktabs}", rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}"]
-    end = [r"\end{tabular}", "% " + footnote(results, escape_latex, FULL_COLUMNS), ""]
-    return "\n".join([*begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", *end])

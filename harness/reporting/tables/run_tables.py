@@ -14,6 +14,7 @@ from harness.reporting.tables.earlier import earlier_comparisons, earlier_versio
 from harness.reporting.tables.first_ids import first_ids_table
 from harness.reporting.tables.leaderboard import leaderboard
 from harness.reporting.tables.paired_scores import PairedScores
+from harness.reporting.tables.precision import as_written
 from harness.reporting.tables.ranking import ranking_table
 from harness.reporting.tables.study import chosen_table, study_table
 from harness.reporting.tables.task_notes import task_notes_table
@@ -33,11 +34,11 @@ class RunTables:
 
     @cached_property
     def leaderboard(self) -> Frame:
-        return leaderboard(self.results, self.paired_scores)
+        return as_written("tables/leaderboard.csv", leaderboard(self.results, self.paired_scores))
 
     @cached_property
     def stability(self) -> Frame:
-        return stability_table(self.results, self.paired_scores)
+        return as_written("tables/stability.csv", stability_table(self.results, self.paired_scores))
 
     @cached_property
     def drift(self) -> Frame:
@@ -46,12 +47,14 @@ class RunTables:
 
     @cached_property
     def comparisons(self) -> Frame:
-        return comparisons_table(self.paired_scores) if self.earlier is None else earlier_comparisons(self.earlier)
+        if self.earlier is not None:
+            return earlier_comparisons(self.earlier)
+        return as_written("tables/comparisons.csv", comparisons_table(self.paired_scores))
 
     @cached_property
     def ranking(self) -> Frame:
         table = ranking_table(self.paired_scores, self.leaderboard, self.stability, self.comparisons)
-        return table if self.earlier is None else with_prob_best(self.earlier, table)
+        return as_written("tables/standing.csv", table if self.earlier is None else with_prob_best(self.earlier, table))
 
     @cached_property
     def collapse(self) -> Frame:
@@ -93,7 +96,7 @@ class RunTables:
         if everything:
             tables |= self._slow_files()
         not_written = tables_not_written(self.earlier) if self.earlier is not None else set()
-        return {name: table for name, table in tables.items() if name not in not_written}
+        return {name: as_written(name, table) for name, table in tables.items() if name not in not_written}
 
     def _slow_files(self) -> dict[str, Frame]:
         tables = {
