@@ -174,6 +174,7 @@ def write_views(
     from harness.reporting.figures.options import DEFAULT
     from harness.reporting.figures.stale import figures_choice
     from harness.reporting.report import write_report
+    from harness.reporting.report.gallery import write_gallery
     from harness.reporting.tables import refresh
     from harness.store.small_files import update_all_small_files
     from harness.store.untrusted import make_way
@@ -187,6 +188,8 @@ def write_views(
         again = f"harness report {run.name} {earlier.as_typed()}"
         show_line(f"note    the figures were written with another command's options; for those again: {again}")
     report = write_report(run.root, pdf)
+    if pdf.stem == run.name:  # in the folder of reports, not where somebody wants a single one
+        write_gallery(pdf.parent)
     if note := missing_glyphs_message(report.text, f"harness report {run.name}"):
         show_line(f"note    {note}")
     curves = next((path for stem in FIRST_FIGURES if (path := run.root / "plots" / f"{stem}.png").is_file()), None)

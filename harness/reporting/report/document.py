@@ -60,6 +60,9 @@ def write_report(root: Path, pdf: Path) -> WrittenReport:
         make_folder(numbers_folder)
         provenance = {
             "run": results.record["name"],
+            "title": report_content["title"],
+            "lead": report_content["lead"],
+            "question": results.study.get("question"),
             "git_commit": results.record["git_commit"],
             "suite": results.suite["name"],
             "tables": {Path(name).name: file_digest(root / name) for name in names},
