@@ -39,7 +39,7 @@ def print_answer(run: RunFolder) -> None:
 
 def print_paths(paths: Mapping[str, Path]) -> None:
     for label, path in paths.items():
-        echo(f"{label:<8}{path}")
+        echo(f"{label:<10}{path}")
 
 
 def print_next(run: RunFolder) -> None:
