@@ -104,3 +104,8 @@ def test_readme_shows_what_the_studies_measured_and_nothing_else():
     text = lab_tables.README.read_text(encoding="utf-8")
     for name, block in lab_tables.blocks().items():
         assert replace_block(text, name, block) == text, "run: python -m tests.bench print"
+
+
+def test_one_seed_is_no_result_whatever_its_interval_over_items():
+    assert lab_tables.Interval(-0.13, -0.14, -0.11, seeds=1).verdict == "1 seed, no result"
+    assert lab_tables.Interval(-0.13, -0.14, -0.11, seeds=5).verdict == "no, the reverse"

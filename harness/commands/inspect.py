@@ -39,13 +39,13 @@ def report_command(
     figures: FigureArguments = NO_FIGURE_ARGUMENTS,
 ) -> None:
     """Write every view of a run again, its report as `pdf`, else into the folder `reports`; log it to trackers."""
-    from harness.reporting.figures.options import figure_options
-
-    options = figure_options(*figures)
     run_folder = open_run(run, results)
     trackers = parse_trackers(report_to) if report_to is not None else []
     option, pdf = ("--reports", reports / f"{run_folder.name}.pdf") if pdf is None else ("--out", pdf)
     check_report(pdf, option, run_folder.root)
+    from harness.reporting.figures.options import figure_options
+
+    options = figure_options(*figures)
     show_line = echo_aside if as_json else echo
     with run_folder.lock(show_line), explain_malformed(run_folder.root):
         from harness.commands.answer import print_paths

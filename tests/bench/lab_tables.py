@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.analysis.frames import Frame, select
+from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
 from harness.reporting.generated_docs import rewrite
 from tests.bench.measure import ROOT
 from tests.bench.speed_table import markdown
@@ -29,12 +30,15 @@ class Interval:
     value: float
     low: float
     high: float
+    seeds: int = MIN_SEEDS_FOR_INTERVAL  # of which it is
 
     @classmethod
     def of(cls, row: pd.Series, name: str) -> Interval:
         """The columns NAME, NAME_low and NAME_high, or difference, low and high."""
         low, high = ("low", "high") if name in ("difference", "value") else (f"{name}_low", f"{name}_high")
-        return cls(float(row[name]), float(row[low]), float(row[high]))
+        seeds = row.get("seeds", MIN_SEEDS_FOR_INTERVAL)
+        known = MIN_SEEDS_FOR_INTERVAL if pd.isna(seeds) else int(seeds)
+        return cls(float(row[name]), float(row[low]), float(row[high]), known)
 
     def shown(self, unit: float = 100.0, sign: str = "", digits: int = 1) -> str:
         value, low, high = (f"{unit * v:{sign}.{digits}f}" for v in (self.value, self.low, self.high))
@@ -42,6 +46,8 @@ class Interval:
 
     @property
     def verdict(self) -> str:
+        if self.seeds < MIN_SEEDS_FOR_INTERVAL:  # items alone: no result
+            return f"{self.seeds} seed{'s' * (self.seeds != 1)}, no result"
         return "yes" if self.low > 0 else "no, the reverse" if self.high < 0 else "not shown"
 
 
@@ -72,7 +78,8 @@ class Study:
             if pair == (one, other):
                 return Interval.of(row, "difference")
             if pair == (other, one):
-                return Interval(-row["difference"], -row["high"], -row["low"])
+                turned = Interval.of(row, "difference")
+                return Interval(-turned.value, -turned.high, -turned.low, turned.seeds)
         return None
 
     def answer(self, question: str) -> Interval | None:

@@ -9,7 +9,7 @@ import pytest
 from harness.analysis.facts import RunResults
 from harness.analysis.frames import select
 from harness.records import INITIAL
-from harness.reporting.first_page.build import first_page
+from harness.reporting.first_page.build import first_page, missing
 from harness.reporting.first_page.numbers import PanelNumbers
 from harness.reporting.first_page.title import finding
 from harness.reporting.first_page.who import by_how_much, orders, who_wins
@@ -75,6 +75,19 @@ def test_the_intervals_are_the_paired_ones_of_the_table_and_of_nothing_else(refe
 def test_one_seed_is_said_first_to_be_no_result(reference):
     first, *_ = who_wins(PanelNumbers(reference, reference.panels[0]))
     assert first.strong and first.text.startswith("One seed is not a result")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"),
+    [(1, "Incomplete, not compared: SPACE."), (3, "Fewer seeds finished than the 4 of the others: SPACE 3.")],
+)
+def test_an_objective_with_fewer_finished_seeds_is_named_and_with_one_not_compared(seeds, text):
+    numbers = numbers_of({"sft": (0.5, 0.9), "space": (0.5, 0.6)}, iterations=2, seeds=(0, 1, 2, 3))
+    ranking = numbers.tables.ranking
+    ranking.loc[ranking["objective"] == "space", "seeds"] = seeds
+    numbers.tables.results.__dict__ |= {"failed_trials": {}, "earlier_tables": None}
+    (said,) = missing(numbers.tables, [numbers])
+    assert said.alarm and said.text == text and ("space" in numbers.labels) == (seeds == 3)
 
 
 def test_aggregates_that_disagree_on_the_order_are_said_to():

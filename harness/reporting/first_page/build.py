@@ -80,6 +80,10 @@ def missing(tables: Tables, panels: list[PanelNumbers]) -> list[Sentence]:
         incomplete = list(dict.fromkeys(label for numbers in panels for label in numbers.incomplete))
         if incomplete:
             found.append(Sentence(f"Incomplete, not compared: {panels[0].listed(incomplete)}.", alarm=True))
+        rows = {row["objective"]: row for numbers in panels for row in numbers.rows if row["seeds"] < tables.seeds}
+        if rows:
+            cells = [f"{panels[0].names[label]} {int(row['seeds'])}" for label, row in rows.items()]
+            found.append(Sentence(f"Fewer seeds finished than the {tables.seeds} of the others: {', '.join(cells)}.", alarm=True))
     return [*found, *(Sentence(text) for text in provenance_sentences(tables.results))]
 
 

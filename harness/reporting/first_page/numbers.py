@@ -35,11 +35,14 @@ class PanelNumbers:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """The complete objectives' rows of standing.csv, the highest last mean first."""
+        """The complete objectives' rows of standing.csv, the highest last mean first. Where the others have seeds enough for an
+        interval over seeds, one that has not is not complete: one seed is no result."""
         ranking = select(self.tables.ranking, panel=self.panel["title"])
         if "last" not in ranking or pd.isna(self.tables.initial_scores()["mean"]):
             return []
-        return ranking.dropna(subset="last").sort_values("last", ascending=False, kind="stable").to_dict("records")
+        ranking = ranking.dropna(subset="last").sort_values("last", ascending=False, kind="stable")
+        enough = min(MIN_SEEDS_FOR_INTERVAL, self.tables.seeds)
+        return ranking[ranking["seeds"].astype(int) >= enough].to_dict("records")
 
     @cached_property
     def labels(self) -> list[str]:
