@@ -41,7 +41,7 @@ class PanelNumbers:
         if "last" not in ranking or pd.isna(self.tables.initial_scores()["mean"]):
             return []
         ranking = ranking.dropna(subset="last").sort_values("last", ascending=False, kind="stable")
-        enough = min(MIN_SEEDS_FOR_INTERVAL, self.tables.seeds)
+        enough = min(MIN_SEEDS_FOR_INTERVAL, ranking["seeds"].astype(int).max()) if len(ranking) else 0
         return ranking[ranking["seeds"].astype(int) >= enough].to_dict("records")
 
     @cached_property
