@@ -17,7 +17,8 @@ HEADER = ("objective", "first", "best", "last", "change from the start")
 def print_answer(run: RunFolder) -> None:
     """Print the objectives of a finished run and the sentence of its report's first page."""
     from harness.analysis.facts import RunResults
-    from harness.reporting.answer import answer_rows, answer_sentences, caption, mean_is_known, start_cell
+    from harness.reporting.answer import answer_rows, caption, mean_is_known, start_cell
+    from harness.reporting.first_page.build import headlines
     from harness.reporting.tables.reading import Tables
 
     tables = Tables(RunResults(run.root))
@@ -32,7 +33,7 @@ def print_answer(run: RunFolder) -> None:
             for row in rows:
                 echo(f"collapse of {row.objective}: {row.collapse}")
         echo(f"{caption(tables)}\n")
-    for sentence in answer_sentences(tables):
+    for sentence in headlines(tables):
         echo(sentence)
     echo("")
 

@@ -21,10 +21,11 @@ def explore_command(runs: Sequence[str], out: Path | None, results: Path, report
     folders = [open_run(run, results) for run in dict.fromkeys(runs)]
     option, page = ("--out", out) if out is not None else ("--reports", reports / default_name([run.name for run in folders]))
     check_page(page, option)
+    from harness.analysis.facts import RunResults
     from harness.reporting.explorer.page import write_explorer
 
     with explain_malformed(folders[0].root if len(folders) == 1 else results):
-        write_explorer([run.root for run in folders], page)
+        write_explorer([RunResults(run.root) for run in folders], page)
     echo(f"explorer: {page} ({page.stat().st_size / 1e6:.1f} MB, one file; open it in a browser)")
 
 

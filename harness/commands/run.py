@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from harness.reporting.figures.options import FigureOptions
 
 
-FIRST_FIGURES = ("study", "stability_curves")  # the first that there is
 # Options in run.json that are not called as the last part of their key.
 RECORDED_NAMES = {"data.source": "data", "model.path": "model"}
 
@@ -173,6 +172,7 @@ def write_views(
     from harness.reporting.figures.fonts import missing_glyphs_message
     from harness.reporting.figures.options import DEFAULT
     from harness.reporting.figures.stale import figures_choice
+    from harness.reporting.figures.study.first import STABILITY_FIGURE, STUDY_FIGURE
     from harness.reporting.report import write_report
     from harness.reporting.report.gallery import write_gallery
     from harness.reporting.tables import refresh
@@ -192,7 +192,8 @@ def write_views(
         write_gallery(pdf.parent)
     if note := missing_glyphs_message(report.text, f"harness report {run.name}"):
         show_line(f"note    {note}")
-    curves = next((path for stem in FIRST_FIGURES if (path := run.root / "plots" / f"{stem}.png").is_file()), None)
+    first_figures = (run.root / "plots" / f"{stem}.png" for stem in (STUDY_FIGURE, STABILITY_FIGURE))
+    curves = next((path for path in first_figures if path.is_file()), None)
     return {
         "tables": run.root / "tables" / "leaderboard.md",
         "curves": curves or run.root / "plots" / "tasks.png",  # a suite without a mean has no curve of means

@@ -13,7 +13,6 @@ import pandas as pd
 
 from harness.analysis.frames import select
 from harness.records import INITIAL
-from harness.reporting.first_page.build import headlines
 from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.formatting import DASH, brackets, percent, points, with_interval
 from harness.reporting.tables.reading import Tables
@@ -46,11 +45,6 @@ def start_cell(tables: Tables) -> str:
     """The initial policy's mean with its error."""
     initial = tables.initial_scores()
     return with_interval(initial["mean"], error=initial["item_stderr"])
-
-
-def answer_sentences(tables: Tables) -> list[str]:
-    """The first page's title and its first sentences on every panel; below three seeds what they are not comes first."""
-    return headlines(tables)
 
 
 def caption(tables: Tables) -> str:

@@ -6,8 +6,8 @@ import pytest
 from harness.analysis.facts import RunResults
 from harness.commands.answer import print_answer
 from harness.records import INITIAL
-from harness.reporting.answer import answer_rows, answer_sentences, caption
-from harness.reporting.first_page.build import first_page
+from harness.reporting.answer import answer_rows, caption
+from harness.reporting.first_page.build import first_page, headlines
 from harness.reporting.tables.reading import Tables
 from harness.store.run_folder import RunFolder
 from tests.conftest import ROOT
@@ -47,7 +47,7 @@ def test_collapse_is_said_in_words_with_the_iteration_it_was_first_seen_at(table
 @pytest.mark.parametrize(("seeds", "first"), [([0], "One seed is not a result"), ([0, 1], "2 seeds are not a result")])
 def test_below_three_seeds_it_is_said_first_that_this_is_no_result(tables, seeds, first):
     tables.results.record["seeds"] = seeds
-    lines = answer_sentences(tables)
+    lines = headlines(tables)
     assert lines[0].startswith(f"{first}: how much training differs between seeds is in none of these errors")
     assert lines[1].startswith("SFT has the highest mean at the last iteration (4), 95.3 ± 0.6 %")
 
@@ -55,7 +55,7 @@ def test_below_three_seeds_it_is_said_first_that_this_is_no_result(tables, seeds
 def test_from_three_seeds_on_it_is_what_page_1_says_first(tables):
     tables.results.record["seeds"] = [0, 1, 2]
     page = {answer.question: answer for answer in first_page(tables).answers}
-    assert answer_sentences(tables) == [sentence.text for sentence in page["Who wins?"].sentences[:2]]
+    assert headlines(tables) == [sentence.text for sentence in page["Who wins?"].sentences[:2]]
 
 
 def test_the_caption_says_n_errors_and_origin(tables):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,15 +21,16 @@ from harness.reporting.explorer.figure import Styles
 from harness.reporting.explorer.items import share_items
 from harness.reporting.explorer.run_data import run_data
 from harness.reporting.report.blocks import sanitize
+from harness.security.page_policy import content_hash
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("page", "state", "players", "exact_test", "format", "runs", "grid", "compare", "items", "samples", "settings", "start")
 GZIP_LEVEL = 9
 
 
-def write_explorer(roots: Sequence[Path], out: Path) -> Path:
-    """Write the explorer of these run folders as `out`. Raises UserError where a table is missing or `out` cannot be written."""
-    page = explorer_page([RunResults(root) for root in roots])
+def write_explorer(runs: Sequence[RunResults], out: Path) -> Path:
+    """Write the explorer of these runs as `out`. Raises UserError where a table is missing or `out` cannot be written."""
+    page = explorer_page(runs)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, page)
@@ -67,11 +67,6 @@ def explorer_page(runs: Sequence[RunResults]) -> str:
 
 def read_script(name: str) -> str:
     return (FOLDER / "js" / f"{name}.js").read_text(encoding="utf-8")
-
-
-def content_hash(text: str) -> str:
-    """The digest by which a policy admits an inline script or style."""
-    return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def pack(data: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.reporting.display_text import display_text
 from harness.reporting.figures.palettes import DARK_GROUND, LIGHT_GROUND, METHODS, Palette
 from objectives._colours import COLOURS
 
@@ -79,6 +80,11 @@ def variant_name(label: str, entry: Mapping[str, Any]) -> str:
         return label
     settings = [re.sub(r"^([A-Za-z_.]+?)(-?[\d.].*)$", r"\1 \2", part) for part in folder[len(name) :].split("-") if part]
     return ", ".join([method_name(entry), *settings])
+
+
+def display_names(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Label -> the name that a reader knows, "S-SimPO", made printable."""
+    return {label: display_text(variant_name(label, entry)) for label, entry in variants.items()}
 
 
 def baseline(variants: Mapping[str, Mapping[str, Any]], labels: list[str]) -> str | None:

@@ -16,6 +16,7 @@ from harness.reporting.first_page.provenance import lead, provenance
 from harness.reporting.first_page.question import study_answer
 from harness.reporting.first_page.title import finding
 from harness.reporting.first_page.who import by_how_much, few_seeds, who_ends_highest, who_wins
+from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.earlier import provenance_sentences
 from harness.reporting.tables.reading import Tables
 
@@ -89,5 +90,5 @@ def missing(tables: Tables, panels: list[PanelNumbers]) -> list[Sentence]:
 
 def few_items(tables: Tables) -> list[Sentence]:
     """Why there are no intervals, where one of the tasks has too few items for any."""
-    compared = tables.comparisons[tables.comparisons["task"] == "mean"].dropna(subset="difference")
+    compared = tables.comparisons[tables.comparisons["task"] == MEAN_TASK].dropna(subset="difference")
     return [] if compared.empty or compared["p"].notna().any() else [Sentence(FEW_ITEMS)]

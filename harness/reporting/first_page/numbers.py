@@ -12,9 +12,8 @@ import pandas as pd
 from harness.analysis.frames import select
 from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
 from harness.records import INITIAL
-from harness.reporting.display_text import display_text
-from harness.reporting.figures.methods import baseline, variant_name
-from harness.reporting.tables.comparisons import SIGNIFICANCE_LEVEL as SIGNIFICANCE_LEVEL
+from harness.reporting.figures.methods import baseline, display_names
+from harness.reporting.tables.comparisons import SIGNIFICANCE_LEVEL
 from harness.reporting.tables.reading import Tables
 
 START = "the start"
@@ -30,8 +29,7 @@ class PanelNumbers:
     @cached_property
     def names(self) -> dict[str, str]:
         """Label -> the name that a reader knows, "S-SimPO"."""
-        variants = self.tables.results.record["variants"]
-        return {INITIAL: START, **{label: display_text(variant_name(label, entry)) for label, entry in variants.items()}}
+        return {INITIAL: START, **display_names(self.tables.results.record["variants"])}
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:

@@ -9,10 +9,9 @@ import pandas as pd
 from harness.analysis.frames import Frame, select
 from harness.reporting.display_text import display_text
 from harness.reporting.figures.methods import method_name
-from harness.reporting.first_page.numbers import SIGNIFICANCE_LEVEL
 from harness.reporting.first_page.page import Answer, Sentence
-from harness.reporting.tables.comparisons import MEAN_TASK
-from harness.reporting.tables.formatting import brackets, percent, points
+from harness.reporting.tables.comparisons import MEAN_TASK, SIGNIFICANCE_LEVEL
+from harness.reporting.tables.formatting import brackets, p_value, percent, points
 from harness.reporting.tables.reading import Tables
 
 
@@ -38,7 +37,7 @@ def contrast_sentences(tables: Tables) -> list[Sentence]:
     compute = tables.optional("tables/compute.csv")
     found = []
     for row in contrasts(tables):
-        p = "no p" if pd.isna(row["p_holm"]) else f"p {_p(row['p_holm'])}"
+        p = "no p" if pd.isna(row["p_holm"]) else f"p {p_value(row['p_holm'])}"
         verdict = "" if pd.isna(row["p_holm"]) or is_told_apart(row) else ", not told apart"
         difference = points(row["difference"]) + brackets(row["low"], row["high"], points)
         text = f"{display_text(row['question'])}: {difference}, {p}{verdict}"
@@ -52,10 +51,6 @@ def contrast_sentences(tables: Tables) -> list[Sentence]:
         over = "items and seeds" if tables.seeds > 2 else "items alone"
         found.append(Sentence(f"Points of the mean over tasks, 95 % interval over {over}; p after Holm's correction for these."))
     return found
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _token_ratio(compute: Frame | None, question: str) -> float | None:

@@ -84,7 +84,7 @@ def write_report(root: Path, pdf: Path) -> WrittenReport:
 
     with explain_unwritable(pdf):
         compile_pdf(sanitize(report_content), root / "plots", pdf)
-    explorer = write_explorer([root], pdf.with_suffix(".html"))
+    explorer = write_explorer([results], pdf.with_suffix(".html"))
     return WrittenReport(pdf, explorer, json.dumps(report_content, ensure_ascii=False))
 
 

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.files import write_text
-from harness.reporting.explorer.page import content_hash
+from harness.reporting.figures.study.first import STABILITY_FIGURE, STUDY_FIGURE
 from harness.reporting.report.blocks import sanitize
+from harness.security.page_policy import content_hash
 from harness.store.output_folders import REPORT_PROVENANCE
 
 FOLDER = Path(__file__).parent
 NAME = "index.html"
 MARK = "selfplay-harness gallery"  # in the head of every gallery: another page of that name is left alone
-PICTURES = ("study.svg", "stability_curves.svg", "tasks.svg")  # the first that there is
+PICTURES = (f"{STUDY_FIGURE}.svg", f"{STABILITY_FIGURE}.svg", "tasks.svg")  # the first that there is
 
 
 def write_gallery(reports: Path) -> Path | None:

@@ -6,13 +6,13 @@ All text passes through the template's escaping; the page's own security policy 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 from harness.reporting.report.blocks import figure_names
+from harness.security.page_policy import content_hash
 
 FOLDER = Path(__file__).parent
 FONT_SIZE, LINE_HEIGHT = 7.5, 9.5  # of a tooltip, in the figure's points
@@ -30,10 +30,9 @@ def html_page(content: dict[str, Any], plots: Path) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
-    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
     figures = {name: embed_figure(plots / f"{name}.svg") for name in figure_names(content)}
     template = environment.get_template("report.html")
-    return template.render(c=content, style=Markup(style), style_digest=digest, figures=figures)
+    return template.render(c=content, style=Markup(style), style_digest=content_hash(style), figures=figures)
 
 
 def embed_figure(svg: Path) -> dict[str, Any]:

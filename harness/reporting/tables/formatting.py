@@ -38,6 +38,11 @@ def brackets(low: float, high: float, show: Callable[[float], str]) -> str:
     return "" if pd.isna(low) else f" [{show(low)}, {show(high)}]"
 
 
+def p_value(value: float) -> str:
+    """A probability with three decimals; a dash where there is none."""
+    return DASH if pd.isna(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def with_interval(value: float, low: float = math.nan, high: float = math.nan, error: float = math.nan) -> str:
     """Percent with its interval, or ± the error of sampling items where there is none; a dash for no value.
 

@@ -54,7 +54,7 @@ def _name(numbers: PanelNumbers, label: str) -> str:
 
 
 def collapse_section(tables: Tables) -> Block | None:
-    """Findings as a table of kinds and objectives; one by one where they are few; None without any: page 1 says so."""
+    """Findings as a table of kinds and objectives; None without any: page 1 says so."""
     findings = select(tables.read("tables/collapse.csv"), objective=tables.results.variants)
     if findings.empty:
         return None

@@ -11,7 +11,7 @@ from harness.reporting.display_text import display_text
 from harness.reporting.report.blocks import Block, section, table
 from harness.reporting.report.content.published import published_table
 from harness.reporting.tables.comparisons import MEAN_TASK
-from harness.reporting.tables.formatting import DASH, brackets, points, with_interval
+from harness.reporting.tables.formatting import DASH, brackets, p_value, points, with_interval
 from harness.reporting.tables.reading import Tables
 
 SHOWN = ("mean", "mean_low", "mean_high", "item_stderr")
@@ -73,7 +73,7 @@ def contrasts_block(tables: Tables) -> Block | None:
         for row in select(comparisons, question=contrast["question"]).head(1).to_dict("records"):
             numbers = [
                 f"{points(row['difference'])}{brackets(row['low'], row['high'], points)} points",
-                _p(row["p_holm"]),
+                p_value(row["p_holm"]),
                 str(int(row["seeds"])),
             ]
         sides = [f"{label}, iter {t}" for label, t in (contrast["a"], contrast["b"])]
@@ -100,10 +100,6 @@ def _compute_cells(compute: Any, question: str) -> list[str]:
         has_ratio = ratio is not None and not pd.isna(ratio)
         cells.append(f"{show(row[f'{name}_a'])} / {show(row[f'{name}_b'])} = {ratio:.2f}" if has_ratio else DASH)
     return cells
-
-
-def _p(value: float) -> str:
-    return DASH if pd.isna(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def chosen_block(tables: Tables) -> Block | None:

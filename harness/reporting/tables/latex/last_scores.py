@@ -13,7 +13,7 @@ from harness.analysis.frames import Frame, select
 from harness.analysis.stats import tied
 from harness.records import INITIAL
 from harness.reporting.display_text import display_text
-from harness.reporting.figures.methods import variant_name
+from harness.reporting.figures.methods import display_names
 from harness.reporting.tables.comparisons import MEAN_TASK, SIGNIFICANCE_LEVEL, turned_pair
 from harness.reporting.tables.latex.layout import BOLD_MARK, UNDERLINE_MARK
 from harness.reporting.tables.run_tables import RunTables
@@ -36,8 +36,7 @@ class LastScores:
     @cached_property
     def names(self) -> dict[str, str]:
         """Label -> the name that a reader knows, "S-SimPO"."""
-        variants = self.tables.results.record["variants"]
-        return {INITIAL: START, **{label: display_text(variant_name(label, entry)) for label, entry in variants.items()}}
+        return {INITIAL: START, **display_names(self.tables.results.record["variants"])}
 
     @cached_property
     def start(self) -> dict[str, Any]:
