@@ -83,6 +83,17 @@ def test_without_a_kl_there_is_no_figure(shipped):
         assert score_against_kl(numbers, drift[drift["name"] != "kl_initial"]) is None
 
 
+@pytest.mark.parametrize("kl", [0.0, -0.004, -2.0, 1e-9])
+def test_a_policy_that_has_not_moved_has_its_point_within_the_axes(kl):
+    """A rate too small changes no token: KL 0 at every iteration; an estimate may fall below 0."""
+    numbers, drift = invented({"sft": "sft"}, 3)
+    with house_style():
+        plot = score_against_kl(numbers, drift.assign(value=kl, low=kl, high=kl))
+        plot.finish()
+    low, high = plot.axes[0].get_xlim()
+    assert low < min(kl, 0) and max(kl, 0) < high
+
+
 def test_start_and_last_iteration_are_marked_and_named(shipped):
     numbers, drift = shipped
     with house_style():

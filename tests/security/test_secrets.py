@@ -22,15 +22,18 @@ SECRETS = {
 
 
 def test_secrets_of_the_environment_are_in_nothing_written_or_printed(tmp_path):
-    """A whole run, and one that the hub refuses, with six secrets set; every file and both outputs are searched."""
+    """A whole run, and one that the hub refuses, with six secrets set; every file and both outputs are searched.
+
+    What is searched is in each of the six, and in no page's script, which has the attribute `hidden`.
+    """
     played = run_cli("run", "--recipe", SMALL_RECIPE, "--iters", "1", "--objectives", "sft", cwd=tmp_path, **SECRETS)
     refused = run_cli(
         "run", "--recipe", SMALL_RECIPE, "--model", "org/none", cwd=tmp_path, check=False, HF_HUB_OFFLINE="1", **SECRETS
     )
     assert refused.returncode == 1 and len(refused.stderr.splitlines()) <= 2
-    assert [p for p in tmp_path.rglob("*") if p.is_file() and b"hidden" in p.read_bytes()] == []
+    assert [p for p in tmp_path.rglob("*") if p.is_file() and b"hidden0" in p.read_bytes()] == []
     assert (tmp_path / "reports" / "small.pdf").is_file()
-    assert "hidden" not in played.stdout + played.stderr + refused.stdout + refused.stderr
+    assert "hidden0" not in played.stdout + played.stderr + refused.stdout + refused.stderr
 
 
 TYPED = {

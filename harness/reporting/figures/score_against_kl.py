@@ -23,6 +23,7 @@ KL_FIGURE = "score_against_kl"  # in plots/
 MAX_HEIGHT_INCHES, MIN_HEIGHT_INCHES, HEIGHT_OF_WIDTH = 4.2, 2.7, 0.62
 LABEL_INCHES = 0.2  # of height, for every name
 MAX_ITERATIONS_WITH_BARS = 10  # where there are more, the last has its bars alone
+MIN_HIGHEST_NATS = 1e-3  # policies that have not moved at all still have an axis
 TICK_DIGITS = (1, 2, 5)
 INCHES_PER_TICK = 0.34
 MIN_WIDTH_ONE_LINE = 4.0
@@ -68,9 +69,11 @@ def score_against_kl(numbers: StabilityNumbers, drift: Frame, width: float = WID
     figure: Any = make_canvas(width, max(height, 1.0 + LABEL_INCHES * len(paths)))
     axis = figure.subplots()
     plot = Drawing(figure, [axis])
-    highest = max(float(path["x"].max()) for path in paths.values())
+    measured = pd.concat([path["x"] for path in paths.values()])
+    lowest, highest = min(float(measured.min()), 0.0), max(float(measured.max()), MIN_HIGHEST_NATS)
     axis.set_xscale("function", functions=(_squeeze, _stretch))
-    axis.set_xlim(*_stretch(np.array([-0.03, 1.18]) * _squeeze(highest)))
+    low, high = _squeeze(lowest), _squeeze(highest)
+    axis.set_xlim(*_stretch(np.array([low - 0.03 * (high - low), high + 0.18 * (high - low)])))
     ends, first_looks = [], looks_of_methods(numbers.looks)
     for label, path in paths.items():
         look = numbers.looks[label]
