@@ -12,9 +12,10 @@ import pytest
 
 from harness.analysis.facts import RunResults
 from harness.reporting.explorer import page as page_module
-from harness.reporting.explorer.figure import DARK_PAPER, dark_colour
+from harness.reporting.explorer.figure import dark_colour
 from harness.reporting.explorer.page import FOLDER, SCRIPTS, content_hash, explorer_page, pack
 from harness.reporting.explorer.run_data import run_data
+from harness.reporting.figures.palettes import DARK_GROUND, METHODS
 from harness.reporting.first_page.build import first_page
 from harness.reporting.tables.reading import Tables
 from tests.conftest import ROOT, read_csv_rows, run_cli_in_process
@@ -126,9 +127,10 @@ def test_mistakes_are_one_line(played_copy, run):
 
 
 def test_colours_for_the_dark_page():
-    assert dark_colour("#ffffff") == DARK_PAPER
-    for light in ("#1a1a1a", "#4f1f82", "#005c44"):
-        assert sum(int(dark_colour(light)[i : i + 2], 16) for i in (1, 3, 5)) > 3 * 0x78
+    """A method's is that of the dark figures; a pale cell of a heat map, which the theme does not name, becomes a dark one."""
+    assert dark_colour("#ffffff") == DARK_GROUND and f"--paper: {DARK_GROUND}" in (FOLDER / "explorer.css").read_text()
+    assert [dark_colour(light) for light in METHODS.light] == list(METHODS.dark)
+    assert int(dark_colour("#d6e6f4", is_ground=True)[1:3], 16) < 0x60
 
 
 def test_every_script_is_in_the_page():

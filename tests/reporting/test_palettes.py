@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from harness.errors import UserError
-from harness.reporting.figures.inline import css_variables
 from harness.reporting.figures.library import font_folder
-from harness.reporting.figures.methods import looks
+from harness.reporting.figures.methods import RANKS, looks, shades_on_dark, variant_colour
 from harness.reporting.figures.options import DEFAULT, figure_options
 from harness.reporting.figures.palettes import DARK_GROUND, LIGHT_GROUND, PALETTES
 from harness.reporting.figures.theme import ON_DARK
@@ -43,6 +42,15 @@ def test_and_in_grey_print(name, is_dark):
     assert min(np.diff(lightness)) >= 7
 
 
+@pytest.mark.parametrize(("name", "is_dark"), GROUNDS)
+def test_variants_of_a_method_stand_out_from_the_ground_and_differ_in_lightness(name, is_dark):
+    ground = DARK_GROUND if is_dark else LIGHT_GROUND
+    for colour in colours(name, is_dark):
+        shades = [variant_colour(colour, rank, is_dark) for rank in RANKS]
+        assert shades[0] == colour and min(contrast(one, ground) for one in shades) >= 3
+        assert min(np.diff(sorted(lab(linear(one))[0] for one in shades))) > 5
+
+
 def test_in_grey_the_lines_of_methods_differ_too():
     run = entries({name: name for name in COLOURS})
     styles = {(look.colour, str(look.line)) for look in looks(run, PALETTES["grey"]).values()}
@@ -56,12 +64,8 @@ def test_text_stands_out_from_the_dark_ground(text):
 
 def test_a_colour_stands_for_one_thing_so_that_it_can_be_replaced():
     assert len(set(ON_DARK.values())) == len(ON_DARK) and not set(ON_DARK) & set(ON_DARK.values())
-    names = {}
-    for name, light, dark in css_variables():
-        for value in {light, dark} - {LIGHT_GROUND, DARK_GROUND}:
-            if name.startswith("--method"):
-                assert value not in names, f"{value} is {names.get(value)} and {name}"
-                names[value] = name
+    shades = shades_on_dark()
+    assert len(set(shades.values())) == len(shades) and not set(shades) & set(ON_DARK)
 
 
 @pytest.mark.parametrize(

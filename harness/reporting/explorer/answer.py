@@ -9,7 +9,8 @@ from harness.reporting.explorer.figure import Styles, inline_svg
 from harness.reporting.figures import stability_numbers
 from harness.reporting.figures.methods import looks
 from harness.reporting.figures.stability.compose import WIDTHS_INCHES, stability_figure
-from harness.reporting.figures.style import house_style
+from harness.reporting.figures.study.first import study_figure
+from harness.reporting.figures.style import Drawing, house_style
 from harness.reporting.first_page.build import first_page
 from harness.reporting.first_page.page import FirstPage
 from harness.reporting.tables.reading import Tables
@@ -28,17 +29,23 @@ class FirstView:
 def first_view(results: RunResults, place: int, styles: Styles) -> FirstView:
     """Of one run. place: its number on the page."""
     page = first_page(Tables(results))
-    if not results.averaged_tasks:
-        return FirstView(page, "", "")
-    tables = RunTables(results)
-    kept = Tables(results)
-    tables.leaderboard, tables.stability, tables.comparisons = kept.leaderboard, kept.stability, kept.comparisons
-    tables.collapse = kept.read("tables/collapse.csv")
     alt = f"{page.caption} The numbers are in the grid and in the comparison."
     with house_style():
-        numbers = stability_numbers(results, tables, looks(results.record["variants"]))
+        plots = [_figure(results, width) for width in (WIDTHS_INCHES[0], WIDTHS_INCHES[-1])]
         wide, narrow = (
-            inline_svg(stability_figure(numbers, width), f"r{place}{kind}", styles, alt)
-            for kind, width in (("w", WIDTHS_INCHES[0]), ("n", WIDTHS_INCHES[-1]))
+            "" if plot is None else inline_svg(plot, f"r{place}{kind}", styles, alt)
+            for kind, plot in zip("wn", plots, strict=True)
         )
     return FirstView(page, wide, narrow)
+
+
+def _figure(results: RunResults, width: float) -> Drawing | None:
+    """The study's own figure, else the stability figure; width: inches."""
+    tables, kept = RunTables(results), Tables(results)
+    tables.leaderboard, tables.stability, tables.comparisons = kept.leaderboard, kept.stability, kept.comparisons
+    tables.collapse = kept.read("tables/collapse.csv")
+    every_look = looks(results.record["variants"])
+    plot = study_figure(results, tables, every_look, width)
+    if plot is None and results.averaged_tasks:
+        plot = stability_figure(stability_numbers(results, tables, every_look), width)
+    return plot

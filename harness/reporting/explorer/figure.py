@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
+from harness.reporting.figures.methods import shades_on_dark
 from harness.reporting.figures.style import Drawing
+from harness.reporting.figures.theme import ON_DARK
 
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 ELEMENTS = {"svg", "g", "path", "use", "text", "tspan", "defs", "clipPath", "rect", "title"}
@@ -22,8 +24,7 @@ STYLES = {"fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-dashoffs
           "opacity", "fill-opacity", "stroke-opacity", "text-anchor", "font", "font-size", "font-weight"}  # fmt: skip
 COLOUR = re.compile(r"(\w+):(#[0-9a-f]{6})\b")
 FONT = re.compile(r"^(?:(bold|[1-9]00) )?([\d.]+)px ")
-PAPER, DARK_PAPER = "#ffffff", "#14171a"
-READABLE_LIGHTNESS = 0.62  # of a method's colour on the dark page
+READABLE_LIGHTNESS = 0.62  # of a colour on the dark page
 GREY_SATURATION = 0.12
 
 
@@ -48,10 +49,11 @@ class Styles:
 
 
 def dark_colour(colour: str, is_ground: bool = False) -> str:
-    """The colour for the dark page: greys turned round, white to the page's ground; others as light as can be read there, but a
-    pale tint that text stands on, which is turned round too."""
-    if colour == PAPER:
-        return DARK_PAPER
+    """The colour for the dark page: the dark theme's, for ink and methods. Of others, such as a heat map's cells, greys and pale
+    tints that text stands on are turned round, the rest is made as light as can be read there."""
+    known = ON_DARK | shades_on_dark()
+    if colour in known:
+        return known[colour]
     red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
     if saturation < GREY_SATURATION or (is_ground and lightness > READABLE_LIGHTNESS):

@@ -13,8 +13,10 @@ from objectives._colours import COLOURS
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2)))
+RANKS = range(4)  # of variants with a shade of their own; further ones have the last
+LIGHTER = 0.18  # share that every further variant of a method is mixed with
+MIN_CONTRAST = 3.0  # of lines with their ground
 MAX_NAME_CHARS = 14  # of the part of an objective's title before the colon, to stand as its name
-LIGHTER = 0.22  # share of the ground that every further variant of a method is mixed with
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def looks(variants: Mapping[str, Mapping[str, Any]], palette: Palette = METHODS,
         colour = palette.colour(method, others, is_dark)
         line = LINES[(rank + place if palette.lines_tell else rank) % len(LINES)]
         found[label] = Look(
-            method, method_name(entry), variant_name(label, entry), lighten(colour, shade(rank), is_dark),
+            method, method_name(entry), variant_name(label, entry), variant_colour(colour, rank, is_dark),
             MARKERS[place % len(MARKERS)], line, rank,
         )  # fmt: skip
     return found
@@ -96,13 +98,32 @@ def baseline(variants: Mapping[str, Mapping[str, Any]], labels: list[str]) -> st
     return None
 
 
-def shade(rank: int) -> float:
-    """The share of the ground that the `rank`-th variant of a method is mixed with."""
-    return min(rank * LIGHTER, 0.5)
+def shades_on_dark() -> dict[str, str]:
+    """Colour of a method's variant on white -> the same on a dark ground."""
+    pairs = list(zip(METHODS.light, METHODS.dark, strict=True))
+    return {variant_colour(light, rank): variant_colour(dark, rank, is_dark=True) for light, dark in pairs for rank in RANKS}
 
 
-def lighten(colour: str, share: float, is_dark: bool = False) -> str:
-    """Mixed with so much of the ground, 0 to 1: white, or the dark theme's."""
-    ground = DARK_GROUND if is_dark else LIGHT_GROUND
-    parts = ((int(colour[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5))
+def variant_colour(colour: str, rank: int, is_dark: bool = False) -> str:
+    """Of a method's `rank`-th variant: mixed with the ground, or with the ink where too little contrast would be left."""
+    share = LIGHTER * RANKS[min(rank, RANKS[-1])]
+    ground, ink = (DARK_GROUND, LIGHT_GROUND) if is_dark else (LIGHT_GROUND, "#000000")
+    faint = _mix(colour, ground, share)
+    return faint if contrast(faint, ground) >= MIN_CONTRAST else _mix(colour, ink, share)
+
+
+def _mix(colour: str, other: str, share: float) -> str:
+    parts = ((int(colour[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5))
     return "#" + "".join(f"{round(part + (below - part) * share):02x}" for part, below in parts)
+
+
+def contrast(a: str, b: str) -> float:
+    """1 to 21, by the relative luminance of WCAG 2.2, https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio."""
+    dark, light = sorted(map(_luminance, (a, b)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
