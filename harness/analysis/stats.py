@@ -17,6 +17,7 @@ import scipy.stats
 
 MIN_SEEDS_FOR_INTERVAL = 3
 CONFIDENCE_LEVEL = 0.95
+SIGNIFICANCE_LEVEL = 0.05  # of a p that Holm has corrected
 TIE_RTOL = 1e-9  # relative; far below one answer of any suite, far above the rounding of a sum
 VARIANCE_BOUND_QUANTILE = 0.25  # the degrees of freedom of a sum are taken at the variances' upper 75 % bounds
 Interval = tuple[float, float]

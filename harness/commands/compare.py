@@ -99,6 +99,8 @@ def _iteration(number: int) -> str:
 
 
 def _cells(row: dict[str, Any], factor: float, means_p: bool) -> list[str]:
+    from harness.reporting.tables.formatting import p_value
+
     show = "{:.1f}".format if factor == 100 else "{:.4g}".format
     sign = "{:+.1f}".format if factor == 100 else "{:+.4g}".format
     values = ["–" if _missing(row[key]) else show(factor * row[key]) for key in ("value_a", "value_b")]
@@ -106,7 +108,7 @@ def _cells(row: dict[str, Any], factor: float, means_p: bool) -> list[str]:
         return [*values, "–", str(row.get("source") or "not made of items"), "–"]
     bounds = "–" if _missing(row["low"]) else f"{sign(factor * row['low'])} to {sign(factor * row['high'])}"
     p = row["p_holm"] if means_p else row["p"]
-    return [*values, sign(factor * row["difference"]), bounds, "–" if _missing(p) else f"{p:.2g}"]
+    return [*values, sign(factor * row["difference"]), bounds, p_value(p)]
 
 
 def _missing(value: Any) -> bool:

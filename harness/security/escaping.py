@@ -20,7 +20,11 @@ ASCII_SPELLINGS = {
     "’": "'", "“": '"', "”": '"', "━": "-", "╸": "-", "╺": "-", "⏎": "/",
 }  # fmt: skip
 LATEX_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--",
-                 "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}  # fmt: skip
+                 "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "≤": r"$\leq$", "≥": r"$\geq$",
+                 "×": r"$\times$", "→": r"$\to$", "−": "$-$", "‖": r"$\Vert$", "·": r"$\cdot$", "∞": r"$\infty$",
+                 "≠": r"$\neq$", "≈": r"$\approx$"}  # fmt: skip
+LATIN_CAPITALS = {"alpha": "A", "beta": "B", "epsilon": "E", "zeta": "Z", "eta": "H", "iota": "I", "kappa": "K", "mu": "M",
+                  "nu": "N", "omicron": "O", "rho": "P", "tau": "T", "chi": "X"}  # fmt: skip
 
 
 def escape_invisible(value: Any, keep: str = "") -> str:
@@ -50,7 +54,18 @@ def escape_markdown(value: Any) -> str:
 
 def escape_latex(value: Any) -> str:
     """The text for LaTeX: one line, its special characters escaped."""
-    return "".join(LATEX_ESCAPES.get(c, "\\" + c if c in "&%$#_{}" else c) for c in one_line(value))
+    return "".join(LATEX_ESCAPES.get(c, "\\" + c if c in "&%$#_{}" else _greek(c)) for c in one_line(value))
+
+
+def _greek(character: str) -> str:
+    r"""A Greek letter as LaTeX's command, β as $\beta$; any other character as it is."""
+    kind, _, letter = unicodedata.name(character, "").partition(" LETTER ")
+    letter = {"LAMDA": "lambda", "FINAL SIGMA": "varsigma", "OMICRON": "o"}.get(letter, letter.lower())
+    if kind not in ("GREEK SMALL", "GREEK CAPITAL") or " " in letter:
+        return character
+    if kind == "GREEK CAPITAL":
+        return LATIN_CAPITALS.get(letter, rf"$\{letter.capitalize()}$")
+    return "o" if letter == "o" else rf"$\{letter}$"
 
 
 def escape_bibtex(value: Any) -> str:

@@ -27,7 +27,7 @@ ONE_SEED = ROOT / "results" / "lab-reference"
 PAPER_WIDTH = 5.5 * 72  # pt
 FLOATS = [name for name in TABLES if name != "leaderboard_full"]
 HOSTILE = r"a_b & 50% #1 {x} \input{y} ~^ $z$"
-LABELS = [HOSTILE, "[1ex]", "* b", r"\\", r"{\bf é <|> 中 %", "x" * 300]  # one for each objective
+LABELS = [HOSTILE, "[1ex]", "* b", r"\\", r"{\bf é <|> 中 % β ≤ Ω", "x" * 300]  # one for each objective
 
 
 @pytest.fixture(scope="module")
@@ -218,11 +218,14 @@ def test_it_compiles(strange, name, tmp_path):
         pytest.skip("no tectonic or pdflatex here")
     text = latex_table(strange, name).replace("中", "")  # which pdflatex has no glyph for
     packages = re.match(r"% needs (.*)", text)[1]
-    document = f"\\documentclass{{article}}\n{packages}\n\\begin{{document}}\n{text}\\end{{document}}\n"
+    page = r"\usepackage[textwidth=5.5in,textheight=9in]{geometry}"
+    document = f"\\documentclass{{article}}\n{page}\n{packages}\n\\begin{{document}}\n{text}\\end{{document}}\n"
     (tmp_path / "paper.tex").write_text(document)
     options = ["-interaction=nonstopmode", "-halt-on-error"] if compiler.endswith("pdflatex") else []
     done = subprocess.run([compiler, *options, "paper.tex"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    said = done.stdout + done.stderr
+    assert "Overfull" not in said and "Font Warning" not in said, "no wider than the text of a paper, in sizes that there are"
 
 
 # ---------------------------------------------------------------- where they are had

@@ -14,6 +14,7 @@ from harness.reporting.first_page.build import few_items
 from harness.reporting.first_page.lasting import since_best
 from harness.reporting.first_page.numbers import PanelNumbers
 from harness.reporting.tables.comparisons import comparisons_table
+from harness.reporting.tables.formatting import p_value
 from harness.reporting.tables.leaderboard import leaderboard
 from harness.reporting.tables.markdown import as_markdown
 from harness.reporting.tables.mean_errors import item_terms
@@ -43,6 +44,15 @@ def test_the_leaderboards_interval_adds_items_and_seeds_and_is_that_of_every_tab
         low, high = scipy.stats.t.interval(0.95, 2, each.mean(), scipy.stats.sem(each))
         assert (over["low"], over["high"]) == pytest.approx((max(low, 0.0), high)), "no drop is negative"
         assert over["over"] == "seeds"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0004, "< 0.001"), (0.0123, "0.012"), (0.0498, "0.0498"), (0.05, "0.050"), (0.04996, "0.04996"), (0.0502, "0.050"),
+     (0.00998, "0.00998"), (1.0, "1.000"), (float("nan"), "–")],
+)  # fmt: skip
+def test_a_p_is_printed_on_its_side_of_the_level(p, text):
+    assert p_value(p) == text and (text in ("< 0.001", "–") or (float(text) < 0.05) == (p < 0.05))
 
 
 def test_the_best_iterations_interval_is_wider_for_having_been_chosen():

@@ -10,10 +10,9 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.frames import select
-from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
+from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL, SIGNIFICANCE_LEVEL
 from harness.records import INITIAL
 from harness.reporting.figures.methods import baseline, display_names
-from harness.reporting.tables.comparisons import SIGNIFICANCE_LEVEL
 from harness.reporting.tables.reading import Tables
 
 START = "the start"

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.frames import Frame, select
+from harness.analysis.stats import SIGNIFICANCE_LEVEL
 from harness.reporting.display_text import display_text
 from harness.reporting.figures.methods import method_name
 from harness.reporting.first_page.page import Answer, Sentence
-from harness.reporting.tables.comparisons import MEAN_TASK, SIGNIFICANCE_LEVEL
+from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.formatting import brackets, p_value, percent, points
 from harness.reporting.tables.reading import Tables
 

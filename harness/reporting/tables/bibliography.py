@@ -65,7 +65,7 @@ def _paper(citation: Mapping[str, Any]) -> dict[str, str]:
     fields["title"] = f"{{{escape_bibtex(citation['title'])}}}"
     if match:
         fields["year"] = match["year"]
-    fields["note"] = escape_bibtex(citation["where"])
+    fields["annote"] = escape_bibtex(citation["where"])  # which a style does not print
     url = str(citation["url"])
     if url.startswith(("https://", "http://")) and urlsplit(url).netloc:
         fields["url"] = quote(url, safe=SAFE_IN_URL)

@@ -26,7 +26,6 @@ COLUMNS = ["panel", "question", "a", "iteration_a", "b", "iteration_b", "task", 
            "mcnemar_p", "mcnemar_p_holm", "probability_of_improvement", "seeds", "items", "clusters", "over",
            "source"]  # fmt: skip
 MEAN_TASK = "mean"
-SIGNIFICANCE_LEVEL = 0.05  # of a p that Holm has corrected
 
 
 def is_bootstrap_table(table: Frame) -> bool:

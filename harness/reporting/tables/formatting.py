@@ -10,11 +10,13 @@ import pandas as pd
 
 from harness.analysis.facts import Frame, RunResults
 from harness.analysis.score_scale import describe_unaveraged
+from harness.analysis.stats import SIGNIFICANCE_LEVEL
 from harness.records import INITIAL
 from harness.security.escaping import one_line
 
 DASH = "–"
 FULL_COLUMNS = "; norm., normalised: chance 0, maximum 100; *: best iteration of its objective"
+SMALLEST_P = 0.001  # smaller ones are printed as a bound
 NO_ERROR = 1e-9  # the rounding of sums
 
 
@@ -39,8 +41,18 @@ def brackets(low: float, high: float, show: Callable[[float], str]) -> str:
 
 
 def p_value(value: float) -> str:
-    """A probability with three decimals; a dash where there is none."""
-    return DASH if pd.isna(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    """A probability with three decimals, or as many as keep it on its side of a level; a dash where there is none."""
+    if pd.isna(value):
+        return DASH
+    if value < SMALLEST_P:
+        return f"< {SMALLEST_P}"
+    shown = (f"{value:.{digits}f}" for digits in range(3, 17))
+    return next(text for text in shown if stars(float(text)) == stars(value))
+
+
+def stars(p: float) -> str:
+    """How far a p is below the levels: ** below 0.01, * below 0.05; empty without one."""
+    return "" if pd.isna(p) else "**" if p < 0.01 else "*" if p < SIGNIFICANCE_LEVEL else ""
 
 
 def with_interval(value: float, low: float = math.nan, high: float = math.nan, error: float = math.nan) -> str:

@@ -24,6 +24,13 @@ function withError(row, unit) {
   return stderr ? `${number(value, unit)} ± ${number(stderr, unit)}` : number(value, unit);
 }
 
-const pValue = (p) => (p === null || p === undefined ? DASH : p < 0.001 ? "< .001" : p.toFixed(3).replace(/^0/, ""));
+// Three decimals, or as many as keep it on its side of a level.
+function pValue(p) {
+  if (p === null || p === undefined) return DASH;
+  if (p < 0.001) return "< .001";
+  let digits = 3;
+  while ([0.05, 0.01].some((level) => p < level !== Number(p.toFixed(digits)) < level)) digits++;
+  return p.toFixed(digits).replace(/^0/, "");
+}
 
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;

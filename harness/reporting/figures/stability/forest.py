@@ -11,6 +11,7 @@ from harness.records import INITIAL
 from harness.reporting.figures.stability.numbers import StabilityNumbers
 from harness.reporting.figures.style import Drawing, short_name
 from harness.reporting.tables.comparisons import MEAN_TASK, turned_pair
+from harness.reporting.tables.formatting import p_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,5 +59,6 @@ def difference_text(row: dict[str, Any]) -> str:
     if not pd.isna(row["low"]):
         text += f" [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
     if not pd.isna(row["p_holm"]):
-        text += "  p < .001" if row["p_holm"] < 0.001 else f"  p = {row['p_holm']:.3f}".replace("0.", ".").replace("1.000", "1")
+        p = p_value(row["p_holm"])
+        text += f"  p {'' if p[0] == '<' else '= '}{p}".replace("0.", ".").replace("1.000", "1")
     return text.replace("-", "−")

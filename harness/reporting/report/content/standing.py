@@ -13,7 +13,7 @@ from harness.records import INITIAL
 from harness.reporting.display_text import display_text
 from harness.reporting.first_page.numbers import PanelNumbers
 from harness.reporting.report.blocks import Block, in_panel, section, table
-from harness.reporting.tables.formatting import DASH, brackets, percent, points, with_interval
+from harness.reporting.tables.formatting import DASH, brackets, percent, points, stars, with_interval
 from harness.reporting.tables.reading import Tables
 
 MAX_SQUARE = 6  # objectives whose pairs are shown as a square; of more they are in comparisons.csv
@@ -96,8 +96,7 @@ def pairs_table(numbers: PanelNumbers) -> Block | None:
 def _difference(pair: Mapping[str, Any] | None) -> str:
     if pair is None:
         return ""
-    stars = "" if pd.isna(pair["p_holm"]) else "**" if pair["p_holm"] < 0.01 else "*" if pair["p_holm"] < 0.05 else ""
-    return points(pair["difference"]) + stars + brackets(pair["low"], pair["high"], points)
+    return points(pair["difference"]) + stars(pair["p_holm"]) + brackets(pair["low"], pair["high"], points)
 
 
 def _unpaired_note(tables: Tables) -> str:

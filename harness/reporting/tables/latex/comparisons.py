@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from harness.analysis.frames import select
 from harness.records import INITIAL
 from harness.reporting.tables.comparisons import MEAN_TASK
-from harness.reporting.tables.formatting import DASH, brackets, percent, points
+from harness.reporting.tables.formatting import DASH, brackets, p_value, points, stars
 from harness.reporting.tables.latex.last_scores import LastScores
 from harness.reporting.tables.latex.layout import Cell, Column, name_cell
 from harness.reporting.tables.latex.notes import counts, joined, seeds_words, suite_words
 from harness.reporting.tables.latex.paper_table import PaperTable, table_label
 from harness.security.escaping import escape_latex
-
-SMALLEST_P = 0.001
 
 
 def comparisons_table(scores: LastScores) -> PaperTable | None:
@@ -29,9 +29,9 @@ def comparisons_table(scores: LastScores) -> PaperTable | None:
     names = Column("a", [_name(scores, row, "a") for row in rows], "l")
     columns = [
         Column("b", [_name(scores, row, "b") for row in rows], "l"),
-        Column("difference", [Cell(points(row["difference"]), brackets(row["low"], row["high"], percent)) for row in rows]),
-        Column("p", [_p_cell(row["p"]) for row in rows]),
-        Column("p (Holm)", [_p_cell(row["p_holm"]) for row in rows]),
+        Column("difference", [_difference(row) for row in rows]),
+        Column("p", [Cell(p_value(row["p"])) for row in rows]),
+        Column("p (Holm)", [Cell(p_value(row["p_holm"])) for row in rows]),
         Column("seeds", [Cell(_count(row["seeds"])) for row in rows]),
         Column("items", [Cell(_count(row["items"])) for row in rows]),
     ]
@@ -45,7 +45,8 @@ def comparisons_table(scores: LastScores) -> PaperTable | None:
     )
     note = joined(
         counts(scores),
-        f"{interval}Difference: a minus b, paired by item and seed; p: t test, then after Holm's correction over the pairs.",
+        f"{interval}Difference: a minus b, paired by item and seed; p: t test, then after Holm's correction over the pairs. "
+        "** $p < 0.01$, * $p < 0.05$ after it.",
         seeds_words(scores),
     )
     return PaperTable(table_label(scores.tables.results.record["name"], "comparisons"), caption, note, names, columns, breaks)
@@ -58,8 +59,8 @@ def _name(scores: LastScores, row: dict, side: str) -> Cell:
     return name_cell(name if label == INITIAL or iteration == scores.last else f"{name}, iteration {iteration}")
 
 
-def _p_cell(p: float) -> Cell:
-    return Cell(DASH if pd.isna(p) else f"<{SMALLEST_P:g}" if p < SMALLEST_P else f"{p:.3f}")
+def _difference(row: dict[str, Any]) -> Cell:
+    return Cell(points(row["difference"]), stars(row["p_holm"]) + brackets(row["low"], row["high"], points))
 
 
 def _count(value: float) -> str:

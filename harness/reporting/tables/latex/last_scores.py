@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.frames import Frame, select
-from harness.analysis.stats import tied
+from harness.analysis.stats import SIGNIFICANCE_LEVEL, tied
 from harness.records import INITIAL
 from harness.reporting.display_text import display_text
 from harness.reporting.figures.methods import display_names
-from harness.reporting.tables.comparisons import MEAN_TASK, SIGNIFICANCE_LEVEL, turned_pair
+from harness.reporting.tables.comparisons import MEAN_TASK, turned_pair
 from harness.reporting.tables.latex.layout import BOLD_MARK, UNDERLINE_MARK
 from harness.reporting.tables.run_tables import RunTables
 

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.reporting.tables.latex.text_width import BOLD, number_width, text_width
-from harness.security.escaping import escape_latex
+from harness.security.escaping import escape_latex, one_line
 
 PAPER_WIDTH = 396.0  # pt: 5.5 in, the text of one column of NeurIPS and ICLR
 LANDSCAPE_WIDTH = 640.0  # pt: a little less than the 9 in that the text of such a page is high
 MIN_TEXT_COLUMN = 48.0  # pt: a column of names is not made narrower than this; its words go on below
 MAX_NAME_CHARS = 60
 MAX_HEAD_CHARS = 24
+MAX_WORD_CHARS, PIECE_CHARS = 12, 6
 BOLD_MARK, UNDERLINE_MARK = "textbf", "underline"
 
 
@@ -37,8 +38,18 @@ class Cell:
         return (f"\\{self.mark}{{{text}}}" if self.mark else text) + rest
 
     def _escaped(self, part: str) -> str:
+        if not self.is_number:
+            return " ".join(_breakable(word) for word in one_line(part).split(" "))
         escaped = " " * part.startswith(" ") + escape_latex(part)
-        return escaped.replace("-", "$-$") if self.is_number and part not in ("–", "") else escaped
+        return escaped.replace("-", "$-$") if part not in ("–", "") else escaped
+
+
+def _breakable(word: str) -> str:
+    """A long word of a name may go on in the next line of its column."""
+    if len(word) <= MAX_WORD_CHARS:
+        return escape_latex(word)
+    pieces = (word[start : start + PIECE_CHARS] for start in range(0, len(word), PIECE_CHARS))
+    return r"\allowbreak{}".join(map(escape_latex, pieces))
 
 
 @dataclass(frozen=True)
@@ -76,11 +87,9 @@ class Layout:
         return sum(self.column_width(column) + 2 * self.gap for column in columns)
 
 
-LAYOUTS = (
-    Layout(9, 4, False), Layout(8.5, 3, False), Layout(8, 2.5, False), Layout(8.5, 3, True), Layout(8, 2.5, True),
-    Layout(7.5, 2.5, True), Layout(7, 2, True),
-)  # fmt: skip
-SMALLER_LAYOUTS = (*LAYOUTS, Layout(6.5, 2, True), Layout(6, 1.8, True))
+# Sizes that Computer Modern is cut in: TeX takes another of these for 8.5 and warns.
+LAYOUTS = (Layout(9, 4, False), Layout(8, 2.5, False), Layout(9, 3, True), Layout(8, 2.5, True), Layout(7, 2, True))
+SMALLER_LAYOUTS = (*LAYOUTS, Layout(6, 1.8, True))
 
 
 def name_cell(name: str) -> Cell:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from harness.analysis.frames import select
+from harness.analysis.stats import SIGNIFICANCE_LEVEL
 from harness.records import INITIAL
-from harness.reporting.tables.comparisons import MEAN_TASK, SIGNIFICANCE_LEVEL
+from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.formatting import items_note, ranges_note, unaveraged_note
 from harness.reporting.tables.latex.last_scores import LastScores
 from harness.security.escaping import escape_latex

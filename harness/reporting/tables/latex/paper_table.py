@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.reporting.tables.latex.layout import LANDSCAPE_WIDTH, PAPER_WIDTH, SMALLER_LAYOUTS, Column, Layout, divide
+from harness.reporting.tables.latex.text_width import text_width
 from harness.security.escaping import escape_latex, one_line
 
 RULE = ""
-NOTE_SIZE = 7.5  # pt
+NOTE_SIZE = 8  # pt
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class PaperTable:
             r"\toprule",
             _head(columns, layout),
             r"\midrule",
-            *self._rows(columns),
+            *self._rows(columns, layout),
             r"\bottomrule",
             r"\end{tabular}}",
         ]
@@ -74,18 +75,18 @@ class PaperTable:
             *(r"\toprule", first, r"\midrule", r"\endfirsthead"),
             *(r"\toprule", first, r"\midrule", r"\endhead"),
             *(r"\bottomrule", r"\endfoot"),
-            *self._rows(columns),
+            *self._rows(columns, layout),
             r"\end{longtable}",
         ]
         return "\n".join(lines)
 
-    def _rows(self, columns: Sequence[Column]) -> list[str]:
+    def _rows(self, columns: Sequence[Column], layout: Layout) -> list[str]:
         lines = []
         for number, cells in enumerate(zip(*(column.cells for column in columns), strict=True)):
             if number in self.breaks:
                 lines += [r"\midrule"] if number else []
                 if title := self.breaks[number]:
-                    lines.append(rf"\multicolumn{{{len(columns)}}}{{@{{}}l@{{}}}}{{\textit{{{escape_latex(title)}}}}} \\")
+                    lines.append(_section(title, columns, layout))
             lines.append(_line([cell.latex() for cell in cells]))
         return lines
 
@@ -99,6 +100,13 @@ def _line(cells: Sequence[str]) -> str:
     """A row; what a reader of `\\\\` would take for its argument is kept apart from it."""
     row = " & ".join(cells)
     return ("{}" if row[:1] in ("[", "*") else "") + row + r" \\"
+
+
+def _section(title: str, columns: Sequence[Column], layout: Layout) -> str:
+    """What stands above rows, over all columns; in several lines where it is wider than these."""
+    width = layout.width(columns)
+    kind = "l" if text_width(title, layout.size) <= width else rf"p{{{width:.0f}pt}}"
+    return rf"\multicolumn{{{len(columns)}}}{{@{{}}{kind}@{{}}}}{{\textit{{{escape_latex(title)}}}}} \\"
 
 
 def _head(columns: Sequence[Column], layout: Layout) -> str:

@@ -19,15 +19,17 @@ WIDTHS = (
 OTHER_WIDTHS = {"–": 500, "±": 778, "…": 1000}
 UNKNOWN_WIDTH = 750
 WIDE = 1000  # a character of Chinese, Japanese or Korean
+# Computer Modern is cut wider the smaller it is: width of a digit of cmr6 to cmr10 as share of the size of type (their metrics).
+DIGIT_WIDTHS = {6: 0.6111, 7: 0.5694, 8: 0.5313, 9: 0.5139, 10: 0.5}
 BOLD = 1.15  # Computer Modern's bold digits beside its roman ones
 
 
-def text_width(text: str, size: float = 1.0) -> float:
+def text_width(text: str, size: float) -> float:
     """Width of one line of plain text in pt at a size of type in pt."""
-    return size * sum(map(_width, text)) / 1000
+    return size * DIGIT_WIDTHS.get(int(size), DIGIT_WIDTHS[10]) / DIGIT_WIDTHS[10] * sum(map(_width, text)) / 1000
 
 
-def number_width(text: str, size: float = 1.0) -> float:
+def number_width(text: str, size: float) -> float:
     """The same of a number, whose hyphens are printed as minus signs."""
     return text_width(text.replace("-", "+"), size)
 
