@@ -15,7 +15,7 @@ def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
     """Join the runs `folders` into the run `name`, which is created if it does not exist."""
     from harness.commands.run import check_merge_folders, named_run
     from harness.store.merging import copy_extra_files, plan_merge
-    from harness.store.opening import open_run
+    from harness.store.opening import as_argument, open_run
     from harness.store.output_folders import remove_empty
     from harness.store.small_files import update_all_small_files
     from harness.store.untrusted import explain_malformed, make_way, validate_run_folder
@@ -55,4 +55,4 @@ def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
                 remove_empty(new_folders)
         update_all_small_files(run.root)
         refresh(run.root)
-    echo(f"tables  {run.root / 'tables' / 'leaderboard.md'}\nits report: harness report {name}")
+    echo(f"tables  {run.root / 'tables' / 'leaderboard.md'}\nits report: harness report {as_argument(run.root)}")

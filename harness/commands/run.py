@@ -14,6 +14,7 @@ from harness.progress.reporter import Verbosity
 from harness.settings.process_environment import check_sockets, notes
 from harness.settings.safe_paths import NAME_RULE, RESERVED_SUFFIXES, is_safe_name
 from harness.settings.termination import TERMINATION
+from harness.store.opening import as_argument
 from harness.store.output_folders import check_path, check_report, check_run_folder, check_writable
 from harness.store.run_folder import RunFolder
 
@@ -185,12 +186,12 @@ def write_views(
     earlier, options = figures_choice(run.root / "plots"), options or DEFAULT
     refresh(run.root, options=options)
     if earlier not in (DEFAULT, options):
-        again = f"harness report {run.name} {earlier.as_typed()}"
+        again = f"harness report {as_argument(run.root)} {earlier.as_typed()}"
         show_line(f"note    the figures were written with another command's options; for those again: {again}")
     report = write_report(run.root, pdf)
     if pdf.stem == run.name:  # in the folder of reports, not where somebody wants a single one
         write_gallery(pdf.parent)
-    if note := missing_glyphs_message(report.text, f"harness report {run.name}"):
+    if note := missing_glyphs_message(report.text, f"harness report {as_argument(run.root)}"):
         show_line(f"note    {note}")
     first_figures = (run.root / "plots" / f"{stem}.png" for stem in (STUDY_FIGURE, STABILITY_FIGURE))
     curves = next((path for path in first_figures if path.is_file()), None)

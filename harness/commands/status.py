@@ -13,7 +13,7 @@ from harness.commands.plan import format_bytes
 from harness.errors import UserError, unexpected_error_line
 from harness.planning.run_status import ADAPTERS, MeanScore, RunStatus, TrialStatus, run_status
 from harness.records import INITIAL
-from harness.store.opening import open_run, run_names
+from harness.store.opening import as_argument, open_run, run_names
 from harness.store.run_folder import RunFolder
 from harness.store.untrusted import explain_malformed
 
@@ -99,7 +99,8 @@ def _print_list(statuses: Sequence[RunStatus], results: Path, any_run: bool) -> 
         print_note(SMALL_NOTE)
     for status in statuses:
         if status.failed:
-            echo(f"{status.name}: {len(status.failed)} failed; why, and what next: harness status {status.name}")
+            more = f"harness status {as_argument(Path(status.path))}"
+            echo(f"{status.name}: {len(status.failed)} failed; why, and what next: {more}")
 
 
 def _list_row(status: RunStatus, objectives: str) -> tuple[str, ...]:

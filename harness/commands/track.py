@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.errors import UserError, did_you_mean
+from harness.store.opening import as_argument
 from harness.store.run_folder import RunFolder
 
 
@@ -31,7 +32,7 @@ def log_to_trackers(run: RunFolder, names: Sequence[str], show_line: Callable[[s
     try:
         places = publish(run.root, names, live)
     except TrackerProblem as error:
-        advice = f"what is finished is kept: harness report {run.name} --report-to {','.join(names)}"
+        advice = f"what is finished is kept: harness report {as_argument(run.root)} --report-to {','.join(names)}"
         return f"not logged to {error}; {advice}"
     for name, place in () if live else places.items():
         show_line(f"{name:<12}{place}")

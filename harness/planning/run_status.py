@@ -19,6 +19,7 @@ from harness.loop.plan import PHASES
 from harness.records import INITIAL
 from harness.store.finished_phases import FinishedPhases, failed_cells
 from harness.store.lease import LEASE, owner_is_alive
+from harness.store.opening import as_argument
 from harness.store.run_folder import RunFolder
 
 T = TypeVar("T")
@@ -206,7 +207,7 @@ def read_mean_scores(root: Path) -> dict[str, list[MeanScore]]:
                     score = MeanScore(int(row["iteration"]), float(row["mean"]), stderr, low, high, seeds)
                     scores.setdefault(row["objective"], []).append(score)
     except (KeyError, ValueError, TypeError, csv.Error) as error:
-        raise DamagedError(f"{path}: damaged ({error}); write it again with: harness report {root.resolve().name}") from error
+        raise DamagedError(f"{path}: damaged ({error}); write it again with: harness report {as_argument(root)}") from error
     return scores
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 
 from harness.errors import UserError, did_you_mean
 from harness.settings.paths import expand_user
+from harness.settings.user_config import FOLDER_VARIABLES, user_folder
 from harness.store.run_folder import RunFolder
 from harness.store.untrusted import validate_run_folder
 
@@ -19,6 +22,13 @@ def find_run(run: str, results: Path) -> Path | None:
     """The folder with a run.json that the text names, below `results` or by itself; None where there is none."""
     candidates = (results / run, expand_user(run)) if run.strip() else ()
     return next((folder for folder in candidates if (folder / "run.json").exists()), None)
+
+
+def as_argument(run: Path) -> str:
+    """What to type for the run in a command that takes its name or its folder: the name where that finds it without --results."""
+    results = Path(os.environ.get(FOLDER_VARIABLES["results"]) or user_folder("results") or "results")
+    found = find_run(run.name, results)
+    return shlex.quote(run.name if found is not None and found.resolve() == run.resolve() else str(run))
 
 
 def open_run(run: str, results: Path) -> RunFolder:

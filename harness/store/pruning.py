@@ -17,6 +17,7 @@ from harness.files import folder_bytes, read_json, walk
 from harness.records import INITIAL
 from harness.settings.safe_paths import RESERVED_SUFFIXES
 from harness.store.finished_phases import FinishedPhases
+from harness.store.opening import as_argument
 from harness.store.run_folder import RunFolder
 from harness.store.small_files import (
     SHARED_UNIT,
@@ -142,7 +143,7 @@ def verify_small_files(root: Path, folders: Sequence[str]) -> None:
         for phase in phase_folders(root, unit):
             if phase not in recorded or recorded[phase].manifest != dict(read_json(root / phase / "manifest.json")):
                 raise UserError(
-                    f"{root / phase}: is not in the small files as it is; make them anew with: harness report {root.name}"
+                    f"{root / phase}: is not in the small files as it is; make them anew with: harness report {as_argument(root)}"
                 )
 
 

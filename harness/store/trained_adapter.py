@@ -11,6 +11,7 @@ from harness.files import MANIFEST
 from harness.records import INITIAL
 from harness.store.adapter_files import ADAPTER_FILE
 from harness.store.finished_phases import FinishedPhases
+from harness.store.opening import as_argument
 from harness.store.run_folder import RunFolder
 
 
@@ -46,6 +47,6 @@ def find_adapter(run: RunFolder, label: str, seed: int | None, iteration: int | 
         )
     if not has_adapter or not (folder.parent / MANIFEST).is_file():
         raise UserError(
-            f"{folder}: no adapter of a finished training; see what is complete with: harness status {record['name']}"
+            f"{folder}: no adapter of a finished training; see what is complete with: harness status {as_argument(run.root)}"
         )
     return folder, seed, iteration

@@ -2,11 +2,13 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from harness.commands.run import check_output_folders
 from harness.errors import UserError
+from harness.store.opening import as_argument
 from harness.store.output_folders import check_report, check_run_folder
 from harness.store.run_folder import RunFolder
 from tests.helpers import damage
@@ -141,3 +143,17 @@ def test_the_report_of_the_same_run_can_be_made_again_and_nothing_old_stays(tmp_
     assert not stale.exists()
     assert others.read_text() == "somebody's", "a link is replaced, not followed"
     assert (pdf.with_suffix("") / "scores.csv").read_bytes() == (root / "scores.csv").read_bytes()
+
+
+def test_advice_names_a_run_so_that_the_command_finds_it(tmp_path, monkeypatch):
+    """By its name in the folder that is searched without --results, which the environment may name, else by its path."""
+    for folder in ("results/here", "results/reference/study a", "other/here"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "run.json").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HARNESS_RESULTS", raising=False)
+    assert as_argument(tmp_path / "results/here") == as_argument(Path("results/here")) == "here"
+    assert as_argument(Path("other/here")) == "other/here"
+    assert as_argument(Path("results/reference/study a")) == "'results/reference/study a'"
+    monkeypatch.setenv("HARNESS_RESULTS", "other")
+    assert (as_argument(Path("other/here")), as_argument(Path("results/here"))) == ("here", "results/here")

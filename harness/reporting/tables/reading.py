@@ -11,6 +11,7 @@ from harness.analysis.text_columns import read_table
 from harness.errors import UserError, error_line
 from harness.records import INITIAL
 from harness.reporting.tables.comparisons import MEAN_TASK, is_bootstrap_table, turned_pair, with_current_columns
+from harness.store.opening import as_argument
 
 
 class Tables:
@@ -24,7 +25,7 @@ class Tables:
         try:
             return read_table(path)
         except FileNotFoundError as error:
-            advice = f"write the tables with: harness report {self.results.record['name']}"
+            advice = f"write the tables with: harness report {as_argument(self.results.root)}"
             raise UserError(f"{path}: no such file; {advice}") from error
         except (ValueError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: damaged ({error_line(error)}); delete it and make the report again") from error
