@@ -131,7 +131,8 @@ def test_the_reference_has_five_pages_and_two_of_appendix_at_most(tmp_path):
 
 
 @pytest.mark.slow
-def test_six_objectives_with_five_seeds_have_no_more(tmp_path):
-    shutil.copytree(STUDY, tmp_path / "run")
+@pytest.mark.parametrize("study", sorted(STUDY.parent.iterdir()), ids=lambda path: path.name)
+def test_studies_have_no_more(study, tmp_path):
+    shutil.copytree(study, tmp_path / "run")
     refresh(tmp_path / "run")
     assert num_pages(tmp_path / "run", tmp_path) <= MAX_PAGES

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KL_NAME = "kl_initial"  # in drift.csv
 KL_FIGURE = "score_against_kl"  # in plots/
-MAX_HEIGHT_INCHES, MIN_HEIGHT_INCHES, HEIGHT_OF_WIDTH = 4.2, 2.7, 0.62
+MAX_HEIGHT_INCHES, MIN_HEIGHT_INCHES, HEIGHT_OF_WIDTH = 3.2, 2.7, 0.62
 LABEL_INCHES = 0.2  # of height, for every name
 MAX_ITERATIONS_WITH_BARS = 10  # where there are more, the last has its bars alone
 MIN_HIGHEST_NATS = 1e-3  # policies that have not moved at all still have an axis

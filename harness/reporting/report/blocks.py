@@ -29,9 +29,9 @@ def bullets(sentences: Iterable[str]) -> Block:
     return {"kind": "bullets", "items": list(sentences)}
 
 
-def figure(name: str, caption: str) -> Block:
-    """A figure of the run's plots folder, by its stem."""
-    return {"kind": "figure", "name": name, "caption": caption}
+def figure(name: str, caption: str, floats: bool = False) -> Block:
+    """A figure of the run's plots folder, by its stem. floats: it may stand on top or at the foot of the next page with room."""
+    return {"kind": "figure", "name": name, "caption": caption, "floats": floats}
 
 
 def all_blocks(content: Mapping[str, Any]) -> Iterator[Block]:

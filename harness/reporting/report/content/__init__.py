@@ -18,9 +18,9 @@ from harness.reporting.tables.reading import Tables
 
 SECTIONS = (  # in the order of the report; one that has nothing to say is None, or has no blocks
     study_section, standing_section, results.collapse_section, results.tasks_section, unaveraged_section, dynamics.drift_section,
-    dynamics.samples_section, dynamics.training_section, published_section,
+    dynamics.samples_section, published_section,
 )  # fmt: skip
-APPENDIX = (dynamics.cost_section, first_ids_section, about.objectives_section, about.settings_section)
+APPENDIX = (dynamics.training_section, dynamics.cost_section, first_ids_section, about.objectives_section, about.settings_section)
 
 
 def content(run: RunResults) -> dict[str, Any]:

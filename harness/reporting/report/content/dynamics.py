@@ -23,12 +23,16 @@ NUM_PROMPTS, MAX_LINES_PER_PROMPT, MAX_RESPONSE_CHARS = 2, 10, 150
 
 
 def training_section(tables: Tables) -> Block:
-    caption = (
-        "Real and synthetic responses in training, step by step (first seed). Objectives with a reference: log-ratio to the "
-        "opponent, which begins each iteration at 0; without one: log-probability of the whole response. Thin vertical lines: a "
-        "new iteration begins. Numbers: training.csv."
+    note = (
+        "Objectives with a reference are shown by the log-ratio of a response to the opponent, which begins each iteration at 0; "
+        "those without one by the log-probability of the whole response."
     )
-    return section("Training", figure_block(tables, "training", 1, caption))
+    caption = (
+        "Real and synthetic responses in training, step by step (first seed). Thin vertical lines: a new iteration begins. "
+        "Numbers: training.csv."
+    )
+    drawn = figure_block(tables, "training", 1, caption)
+    return section("Training", text(note) if drawn else None, drawn)
 
 
 def drift_section(tables: Tables) -> Block:
@@ -39,11 +43,11 @@ def drift_section(tables: Tables) -> Block:
     prompts = f"n = {_range(measured)} prompts of each seed; " if len(measured) else ""
     caption = (
         f"The same held-out prompts after every iteration{in_panel(tables.panels[0])}, one sampled response each; {prompts}"
-        f"{bars}. {kl_note(tables)} previous: the opponent; reward agrees: share of prompts on which the response with the "
-        "higher reward is also the more likely one. Numbers: drift.csv; each seed's: dynamics.csv."
+        f"{bars}. previous: the opponent; reward agrees: share of prompts on which the response with the higher reward is also "
+        "the more likely one. Numbers: drift.csv; each seed's: dynamics.csv."
     )
     path = figure_block(tables, KL_FIGURE, 1, kl_caption(tables)) if tables.results.averaged_tasks else None
-    return section("Drift", path, figure_block(tables, "drift", 1, caption))
+    return section("Drift", text(kl_note(tables)), path, figure_block(tables, "drift", 1, caption))
 
 
 def kl_caption(tables: Tables) -> str:

@@ -10,4 +10,4 @@ from harness.reporting.tables.reading import Tables
 def figure_block(tables: Tables, kind: str, number: int, caption: str) -> Block | None:
     """The figure of the `number`-th panel or group of variants, counted from 1; None where it was not drawn."""
     name = figure_name(kind, number)
-    return figure(name, caption) if (tables.results.root / "plots" / f"{name}.svg").exists() else None
+    return figure(name, caption, floats=True) if (tables.results.root / "plots" / f"{name}.svg").exists() else None

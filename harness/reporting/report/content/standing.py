@@ -11,9 +11,12 @@ import pandas as pd
 from harness.analysis.frames import select
 from harness.records import INITIAL
 from harness.reporting.display_text import display_text
+from harness.reporting.figures.stability.compose import stability_caption
+from harness.reporting.figures.study.first import STABILITY_FIGURE, study_figure_name
 from harness.reporting.first_page.numbers import PanelNumbers
 from harness.reporting.report.blocks import Block, in_panel, section, table
-from harness.reporting.tables.formatting import DASH, brackets, percent, points, stars, with_interval
+from harness.reporting.report.content.figures import figure_block
+from harness.reporting.tables.formatting import DASH, brackets, items_note, percent, points, stars, with_interval
 from harness.reporting.tables.reading import Tables
 
 MAX_SQUARE = 6  # objectives whose pairs are shown as a square; of more they are in comparisons.csv
@@ -23,7 +26,14 @@ STATISTICS = ("drop", "largest_fall", "falls", "churn")
 def standing_section(tables: Tables) -> Block:
     panels = [PanelNumbers(tables, panel) for panel in tables.panels]
     blocks = [block for numbers in panels for block in (standing_table(numbers), pairs_table(numbers))]
-    return section("Where they end, and how steadily", *blocks)
+    return section("Where they end, and how steadily", *blocks, _stability_figure(tables))
+
+
+def _stability_figure(tables: Tables) -> Block | None:
+    """Where the first page shows a study's own figure in its place."""
+    if study_figure_name(tables.results) == STABILITY_FIGURE:
+        return None
+    return figure_block(tables, STABILITY_FIGURE, 1, stability_caption(items_note(tables.results, display_text, brief=True)))
 
 
 def standing_table(numbers: PanelNumbers) -> Block | None:
