@@ -193,7 +193,7 @@ def test_everything_is_printed_in_words_and_none_of_it_as_percent(run):
     said = content(RunResults(run))
     by_title = {section["title"]: section["blocks"] for section in said["sections"]}
     beside = "Beside the mean, Pages (word_perplexity, lower is better): "
-    lowest = "the lowest at the last iteration (1) is space's, 18; the initial policy's is 20."
+    lowest = "the lowest at the last iteration (1) is space's, 18; the start's is 20."
     assert beside + lowest in said_on_page_1(said)
     (table,) = by_title["Beside the mean"]
     assert ["Pages", "spin", "20", "12", "0", "30", "–", "18", "18", "1"] in table["rows"]

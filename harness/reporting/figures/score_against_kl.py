@@ -163,7 +163,7 @@ def score_against_kl_caption(drift: Frame, leaderboard: Frame, iterations: int, 
         bars += ", drawn at the last iteration alone"
     several = "–".join(str(n) for n in dict.fromkeys((prompts[0], prompts[-1]))) if prompts else "0"
     return (
-        "Mean over tasks against KL(policy ‖ initial policy), a point per iteration, a path per objective from the start (grey "
+        "Mean over tasks against KL(policy ‖ start), a point per iteration, a path per objective from the start (grey "
         f"diamond, KL 0) to the last iteration (large mark); {items}; KL over {several} held-out prompts, one sampled response "
         f"each; {bars}. Up and to the left is better. Numbers: leaderboard.csv, drift.csv (kl_initial)."
     )

@@ -127,7 +127,7 @@ def draw_band(axis: Axes, joined: Frame, look: Look) -> None:
 
 def mean_tooltip(row: Mapping[Any, Any], name: str) -> str:
     """What a row of the leaderboard says of the mean. name: of its variant."""
-    where = "initial policy" if row["objective"] == INITIAL else f"{name}, iteration {row['iteration']}"
+    where = "start" if row["objective"] == INITIAL else f"{name}, iteration {row['iteration']}"
     text = f"{where}: {100 * row['mean']:.1f} %"
     if row["item_stderr"] > 1e-9:  # equal answers give no error estimate
         text += f" ± {100 * row['item_stderr']:.1f} (items)"
@@ -138,10 +138,10 @@ def mean_tooltip(row: Mapping[Any, Any], name: str) -> str:
 
 def bars_note(seeds: int) -> str:
     if seeds >= 3:
-        return f"Band: 95 % interval over items and {seeds} seeds. Thin lines: seeds. Dashed: initial policy."
+        return f"Band: 95 % interval over items and {seeds} seeds. Thin lines: seeds. Dashed: the start."
     if seeds == 2:
-        return "Thin lines: the 2 seeds. No interval over seeds: n = 2. Dashed: initial policy."
-    return "Bars: standard error of sampling test items. No interval over seeds: n = 1. Dashed: initial policy."
+        return "Thin lines: the 2 seeds. No interval over seeds: n = 2. Dashed: the start."
+    return "Bars: standard error of sampling test items. No interval over seeds: n = 1. Dashed: the start."
 
 
 def _label_ends(axis: Axes, ends: list[tuple[float, Look]], iterations: int) -> None:

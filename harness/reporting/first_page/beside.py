@@ -12,7 +12,7 @@ from harness.reporting.tables.reading import Tables
 
 
 def unaveraged_sentences(tables: Tables) -> list[Sentence]:
-    """Per row: the best score at the last iteration, in the row's direction, and the initial policy's."""
+    """Per row: the best score at the last iteration, in the row's direction, and the start's."""
     sentences = []
     for task in tables.results.unaveraged_tasks:
         scale = tables.results.scales[task["name"]]
@@ -26,7 +26,7 @@ def unaveraged_sentences(tables: Tables) -> list[Sentence]:
         text = (
             f"Beside the mean, {display_text(describe_unaveraged(task, scale))}: the {best_word} at the last iteration "
             f"({tables.last}) is {' and '.join(best_rows['objective'])}'s, {own_unit(best_rows[task['name']].iloc[0])}; the "
-            f"initial policy's is {own_unit(tables.initial_scores()[task['name']])}."
+            f"start's is {own_unit(tables.initial_scores()[task['name']])}."
         )
         sentences.append(Sentence(text))
     return sentences

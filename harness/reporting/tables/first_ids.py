@@ -32,7 +32,7 @@ def first_ids_sentence(table: Frame) -> str | None:
         return None
     worst = telling.loc[telling["accuracy"].idxmax()]
     num_sets, num_telling = table["source"].nunique(), telling["source"].nunique()
-    where = "the initial policy" if worst["objective"] == INITIAL else worst["objective"]
+    where = "the start" if worst["objective"] == INITIAL else worst["objective"]
     return (
         f"the first ids of a response alone tell real from synthetic in {num_telling} of {num_sets} sets of samples, most in "
         f"those of {where} (seed {worst['seed']}, iteration {worst['iteration']}): accuracy {worst['accuracy']:.2f} with "

@@ -83,5 +83,5 @@ def stability_caption(items: str) -> str:
     return (
         f"a: mean over the tasks, one method to a panel; {items}. b: difference at the last "
         "iteration, paired over the same items and seeds; p after Holm's correction for all pairs. c: change of every task from "
-        "initial policy to the last iteration. Numbers: leaderboard.csv, comparisons.csv, collapse.csv; their origin: scores.csv."
+        "the start to the last iteration. Numbers: leaderboard.csv, comparisons.csv, collapse.csv; their origin: scores.csv."
     )

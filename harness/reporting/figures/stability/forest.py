@@ -33,7 +33,7 @@ def differences(numbers: StabilityNumbers) -> list[tuple[str, dict[str, Any]]]:
 def draw_forest(plot: Drawing, axis: Axes, numbers: StabilityNumbers, chars: int) -> None:
     """chars: of a line of a name beside the axis."""
     shown = differences(numbers)
-    against = numbers.looks[numbers.baseline].name if numbers.baseline else "the initial policy"
+    against = numbers.looks[numbers.baseline].name if numbers.baseline else "the start"
     for place, (label, row) in enumerate(shown):
         look = numbers.looks[label]
         low, high, value = (100 * row[key] for key in ("low", "high", "difference"))

@@ -26,7 +26,7 @@ def unaveraged_section(tables: Tables) -> Block | None:
     caption = (
         f"Not in the mean, each in its own unit: {'; '.join(descriptions)}. best, at: of each seed's curve, in the row's "
         "direction; lost: what got worse, a fall or, where lower is better, a rise; brackets: 95 % interval over seeds from "
-        "three on (last: over items and seeds), for the difference to the initial policy over items (from three seeds on, items "
+        "three on (last: over items and seeds), for the difference to the start over items (from three seeds on, items "
         "and seeds), where the row is made of items that can be paired. Numbers: beside.csv, comparisons.csv, leaderboard.csv."
     )
     return section("Beside the mean", table(header, rows, caption, "ll" + "r" * 8, "0" * 10, 7))

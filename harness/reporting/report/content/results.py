@@ -20,7 +20,7 @@ from harness.reporting.tables.reading import Tables
 def tasks_section(tables: Tables) -> Block:
     numbers = PanelNumbers(tables, tables.panels[0])
     errors = _task_errors_note(tables, tables.panels[0])
-    note = f"(start: the initial policy; dotted: chance; means over seeds{errors}). Numbers: leaderboard.csv, scores.csv."
+    note = f"(dotted: chance; means over seeds{errors}). Numbers: leaderboard.csv, scores.csv."
     caption = f"Each task against iteration{in_panel(tables.panels[0])} {note}"
     return section("Task by task", last_scores(tables, numbers), figure_block(tables, "tasks", 1, caption))
 
