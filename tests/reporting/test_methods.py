@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.discovery.variants import list_objectives
-from harness.reporting.figures.methods import baseline, looks
+from harness.reporting.figures.methods import baseline, display_names, looks
 from objectives._colours import COLOURS, OTHERS
 from tests.helpers.colours import DEUTERANOPIA, contrast_on_white, lab, linear
 
@@ -75,6 +75,17 @@ def test_variants_of_a_method_differ_by_line_and_lightness_not_by_hue():
 )
 def test_names_are_those_of_papers_or_what_the_user_chose(label, variant, name):
     assert looks({label: variant})[label].name == name
+
+
+def test_a_copy_with_its_original_s_title_says_its_file():
+    title = "SPACE: self-play via noise contrastive estimation"
+    variants = {
+        "space": entry("space", title),
+        "mine": entry("mine", title),
+        "mine-mu7.0": entry("mine", title, folder="mine-mu7.0"),
+    }
+    assert display_names(variants) == {"space": "SPACE", "mine": "SPACE (mine)", "mine-mu7.0": "SPACE (mine), mu 7.0"}
+    assert [look.name for look in looks(variants).values()] == list(display_names(variants).values())
 
 
 def test_the_baseline_needs_nothing_but_the_real_responses():

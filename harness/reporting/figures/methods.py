@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,7 @@ def looks(variants: Mapping[str, Mapping[str, Any]], palette: Palette = METHODS,
     """Of every variant of a run's record, by its label. Several objectives that have no colour of their own share the others."""
     methods: dict[str, int] = {}  # method -> number of variants so far
     others = [name for name in dict.fromkeys(str(entry["name"]) for entry in variants.values()) if name not in COLOURS]
+    names = method_names(variants)
     found = {}
     for label, entry in variants.items():
         method = str(entry["name"])
@@ -51,7 +53,7 @@ def looks(variants: Mapping[str, Mapping[str, Any]], palette: Palette = METHODS,
         colour = palette.colour(method, others, is_dark)
         line = LINES[(rank + place if palette.lines_tell else rank) % len(LINES)]
         found[label] = Look(
-            method, method_name(entry), variant_name(label, entry), variant_colour(colour, rank, is_dark),
+            method, names[method], _variant_name(label, entry, names[method]), variant_colour(colour, rank, is_dark),
             MARKERS[place % len(MARKERS)], line, rank,
         )  # fmt: skip
     return found
@@ -65,7 +67,14 @@ def looks_of_methods(every_look: Mapping[str, Look]) -> dict[str, Look]:
     return found
 
 
-def method_name(entry: Mapping[str, Any]) -> str:
+def method_names(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Objective -> the name of its method; of two with one title (a copy, changed) those that do not ship say their file too."""
+    titles = {str(entry["name"]): _title_name(entry) for entry in variants.values()}
+    shared = {title for title, count in Counter(titles.values()).items() if count > 1}
+    return {name: f"{title} ({name})" if title in shared and name not in COLOURS else title for name, title in titles.items()}
+
+
+def _title_name(entry: Mapping[str, Any]) -> str:
     """What a paper calls the method: its title up to the colon where that is short, else its file's name, in capitals if it is
     an abbreviation."""
     short, colon, _ = str(entry.get("title", "")).partition(":")
@@ -75,18 +84,19 @@ def method_name(entry: Mapping[str, Any]) -> str:
     return name.upper() if name.isalpha() and len(name) <= 4 else name
 
 
-def variant_name(label: str, entry: Mapping[str, Any]) -> str:
+def _variant_name(label: str, entry: Mapping[str, Any], method: str) -> str:
     """The label that the user chose; else the method's name and the settings: "S-SimPO, lr 0.0001" for ssimpo-lr0.0001."""
     folder, name = str(entry.get("folder", label)), str(entry["name"])
     if label != folder or not folder.startswith(name):
         return label
     settings = [re.sub(r"^([A-Za-z_.]+?)(-?[\d.].*)$", r"\1 \2", part) for part in folder[len(name) :].split("-") if part]
-    return ", ".join([method_name(entry), *settings])
+    return ", ".join([method, *settings])
 
 
 def display_names(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Label -> the name that a reader knows, "S-SimPO", made printable."""
-    return {label: display_text(variant_name(label, entry)) for label, entry in variants.items()}
+    names = method_names(variants)
+    return {label: display_text(_variant_name(label, entry, names[str(entry["name"])])) for label, entry in variants.items()}
 
 
 def baseline(variants: Mapping[str, Mapping[str, Any]], labels: list[str]) -> str | None:

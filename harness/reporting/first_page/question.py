@@ -9,7 +9,7 @@ import pandas as pd
 from harness.analysis.frames import Frame, select
 from harness.analysis.stats import SIGNIFICANCE_LEVEL
 from harness.reporting.display_text import display_text
-from harness.reporting.figures.methods import method_name
+from harness.reporting.figures.methods import method_names
 from harness.reporting.first_page.page import Answer, Sentence
 from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.formatting import brackets, p_value, percent, points
@@ -68,11 +68,10 @@ def chosen_sentences(tables: Tables) -> list[Sentence]:
         return []
     grid = tables.results.study["grid"]
     score = f"validation_{grid['choose']}"
-    variants = tables.results.record["variants"]
+    names = method_names(tables.results.record["variants"])
     found = []
     for objective, rows in chosen.groupby("objective", sort=False):
-        of_method = [entry for entry in variants.values() if entry["name"] == objective]
-        name = display_text(method_name(of_method[0]) if of_method else objective)
+        name = display_text(names.get(objective, objective))
         known = rows.dropna(subset=score)
         picked = known[known["chosen"].astype(bool)]
         if len(picked) != 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.analysis.facts import RunResults
 from harness.reporting.display_text import display_text
-from harness.reporting.figures.methods import variant_name
+from harness.reporting.figures.methods import display_names
 from harness.reporting.figures.stale import figures_choice
 from harness.reporting.report.blocks import Block, section, table, text, variants
 from harness.reporting.tables.formatting import DASH, ranges_note, unaveraged_note
@@ -79,10 +79,11 @@ def settings_rows(identity: dict[str, Any]) -> list[list[str]]:
 def variant_entries(results: RunResults) -> list[dict[str, Any]]:
     """One entry per objective, with the settings of each of its variants."""
     entries: dict[str, dict[str, Any]] = {}
+    names = display_names(results.record["variants"])
     for label in results.variants:
         variant = results.record["variants"][label]
         entry = entries.setdefault(variant["source_digest"], _objective_entry(variant))
-        entry["variants"].append({"label": display_text(variant_name(label, variant)), "settings": variant_settings(variant)})
+        entry["variants"].append({"label": names[label], "settings": variant_settings(variant)})
     return list(entries.values())
 
 
