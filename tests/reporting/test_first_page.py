@@ -48,7 +48,7 @@ def numbers_of(shares, collapsed=(), **options):
         ({"sft": (0.5, 0.9), "space": (0.5, 0.6), "spin": (0.5, 0.3)}, ("spin",), {},
          "None of two self-play objectives is shown above SFT; SPIN collapses"),
         ({"sft": (0.5, 0.9), "space": (0.5, 0.6)}, (), {"seeds": (0,)},
-         "One seed, not yet a result: SPACE does not end above SFT"),
+         "One seed, not yet a result: SPACE is not shown above SFT on these items"),
         ({"space": (0.5, 0.9), "spin": (0.5, 0.3)}, (), {}, "SPACE ends above SPIN"),
         ({"space": (0.5, 0.5), "spin": (0.5, 0.5)}, (), {}, "cannot be told apart at the last iteration"),
         ({"space": (0.5, 0.95)}, (), {}, "SPACE gains"),
@@ -116,14 +116,31 @@ def test_what_carries_the_gain_and_the_price_are_those_of_the_tables(reference):
 
 def num_pages(run, folder):
     """Pages of the run's report; its tables and figures must have been written."""
+    for figure in (run / "plots").glob("*.svg"):
+        shutil.copyfile(figure, folder / figure.name)
+    return num_pages_of(content(RunResults(run)), folder)
+
+
+def num_pages_of(report, folder):
     import typst
 
     shutil.copyfile(TEMPLATE, folder / "report.typ")
-    (folder / "content.json").write_text(json.dumps(sanitize(content(RunResults(run)))))
-    for figure in (run / "plots").glob("*.svg"):
-        shutil.copyfile(figure, folder / figure.name)
+    (folder / "content.json").write_text(json.dumps(sanitize(report)))
     pages = typst.compile(folder / "report.typ", format="svg")
     return len(pages) if isinstance(pages, list) else 1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_first_page_is_one_page_however_high_its_figure_is(reference, times, tmp_path):
+    """Sixteen variants have a figure of nine inches, and twice the words."""
+    report = content(reference.results) | {"sections": [], "appendix": []}
+    answers, figure, _ = report["first_page"]
+    for entry in answers["entries"]:
+        entry["sentences"] *= times
+    size = 'width="504pt" height="648pt" viewBox="0 0 504 648"'
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" {size}><rect width="9" height="648"/></svg>'
+    (tmp_path / f"{figure['name']}.svg").write_text(drawing)
+    assert num_pages_of(report, tmp_path) == 1
 
 
 def test_the_reference_has_five_pages_and_two_of_appendix_at_most(tmp_path):

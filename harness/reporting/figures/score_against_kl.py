@@ -22,7 +22,7 @@ KL_NAME = "kl_initial"  # in drift.csv
 KL_FIGURE = "score_against_kl"  # in plots/
 MAX_HEIGHT_INCHES, MIN_HEIGHT_INCHES, HEIGHT_OF_WIDTH = 3.2, 2.7, 0.62
 LABEL_INCHES = 0.2  # of height, for every name
-MAX_ITERATIONS_WITH_BARS = 10  # where there are more, the last has its bars alone
+MAX_ITERATIONS_WITH_BARS = 10  # where there are more, the last alone has its bars and its mark
 MIN_HIGHEST_NATS = 1e-3  # policies that have not moved at all still have an axis
 TICK_DIGITS = (1, 2, 5)
 INCHES_PER_TICK = 0.34
@@ -102,8 +102,10 @@ def _draw_path(plot: Drawing, axis: Axes, path: Frame, look: Look) -> None:
     bars: Any = {"color": look.colour, "linewidth": 0.6, "alpha": 0.75, "zorder": 2}
     axis.hlines(with_bars["y"], with_bars["x_low"], with_bars["x_high"], **bars)
     axis.vlines(with_bars["x"], with_bars["y_low"], with_bars["y_high"], **bars)
-    axis.plot(path["x"], path["y"], color=look.colour, linestyle=look.line, linewidth=1.2, zorder=3)
-    small = trained.iloc[:-1]
+    is_long = len(trained) > MAX_ITERATIONS_WITH_BARS
+    thin: Any = {"linewidth": 0.6, "alpha": 0.45} if is_long else {"linewidth": 1.2}
+    axis.plot(path["x"], path["y"], color=look.colour, linestyle=look.line, zorder=3, **thin)
+    small = trained.iloc[:0] if is_long else trained.iloc[:-1]
     axis.plot(small["x"], small["y"], color=look.colour, marker=look.marker, markersize=2.6, linestyle="", zorder=4)
     last = path.tail(1)
     axis.plot(
@@ -160,7 +162,7 @@ def score_against_kl_caption(drift: Frame, leaderboard: Frame, iterations: int, 
     else:
         bars = f"bars: standard errors, of the mean over items, of KL over prompts; {seeds} seed(s), so no interval over seeds"
     if iterations > MAX_ITERATIONS_WITH_BARS:
-        bars += ", drawn at the last iteration alone"
+        bars += "; bars and marks are drawn at the last iteration alone"
     several = "–".join(str(n) for n in dict.fromkeys((prompts[0], prompts[-1]))) if prompts else "0"
     return (
         "Mean over tasks against KL(policy ‖ start), a point per iteration, a path per objective from the start (grey "

@@ -9,7 +9,7 @@ from harness.reporting.figures.study.first import study_figure_caption, study_fi
 from harness.reporting.first_page.beside import unaveraged_sentences
 from harness.reporting.first_page.gains import gain_in_what, task_notes
 from harness.reporting.first_page.lasting import collapse, does_it_last
-from harness.reporting.first_page.numbers import PanelNumbers, capital, panels_of
+from harness.reporting.first_page.numbers import PanelNumbers, apart, capital, panels_of
 from harness.reporting.first_page.page import Answer, FirstPage, Sentence
 from harness.reporting.first_page.price import at_what_price
 from harness.reporting.first_page.provenance import lead, provenance
@@ -84,7 +84,7 @@ def missing(tables: Tables, panels: list[PanelNumbers]) -> list[Sentence]:
         rows = {row["objective"]: row for numbers in panels for row in numbers.rows if row["seeds"] < tables.seeds}
         if rows:
             cells = [f"{panels[0].names[label]} {int(row['seeds'])}" for label, row in rows.items()]
-            found.append(Sentence(f"Fewer seeds finished than the {tables.seeds} of the others: {', '.join(cells)}.", alarm=True))
+            found.append(Sentence(f"Fewer seeds finished than the {tables.seeds} of the others: {apart(cells)}.", alarm=True))
     return [*found, *(Sentence(text) for text in provenance_sentences(tables.results))]
 
 

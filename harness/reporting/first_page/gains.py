@@ -7,7 +7,7 @@ import pandas as pd
 from harness.analysis.frames import Frame, select
 from harness.records import INITIAL
 from harness.reporting.display_text import display_text
-from harness.reporting.first_page.numbers import PanelNumbers, counted, listing
+from harness.reporting.first_page.numbers import PanelNumbers, apart, counted, listing
 from harness.reporting.first_page.page import Sentence
 from harness.reporting.tables.reading import Tables
 
@@ -84,8 +84,8 @@ def _objectives(rows: Frame, names: dict[str, str], tables: Tables) -> str:
     """The objectives it is true of, the start first; of a fall with its points."""
     if set(rows["note"]) == {"falling"}:
         falls = (f"{names[row['objective']]} {100 * row['value']:+.1f}" for row in rows.to_dict("records"))
-        return ", ".join(falls)
+        return apart(list(falls))
     variants = [label for label in rows["objective"] if label != INITIAL]
     if len(variants) > 2 and len(variants) == len(tables.results.variants):
         return ("start and " if INITIAL in set(rows["objective"]) else "") + "all"
-    return ", ".join("start" if label == INITIAL else names[label] for label in rows["objective"])
+    return apart(["start" if label == INITIAL else names[label] for label in rows["objective"]])

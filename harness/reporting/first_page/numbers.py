@@ -16,6 +16,7 @@ from harness.reporting.figures.methods import baseline, display_names
 from harness.reporting.tables.reading import Tables
 
 START = "the start"
+MAX_LISTED = 8  # names in a sentence
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,10 @@ class PanelNumbers:
         return "self-play objective" if is_self_play else "objective"
 
     def listed(self, labels: Iterable[str]) -> str:
-        return listing([self.names[label] for label in labels])
+        """Their names; of more than MAX_LISTED the first, and how many more there are."""
+        names = [self.names[label] for label in labels]
+        more = len(names) - MAX_LISTED
+        return listing([*names[:MAX_LISTED], f"{more} more"] if more > 1 else names)
 
 
 def panels_of(tables: Tables) -> list[PanelNumbers]:
@@ -107,8 +111,13 @@ def panels_of(tables: Tables) -> list[PanelNumbers]:
 
 
 def listing(words: list[str]) -> str:
-    """SPACE, SPIN and T-SPIN."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+    """SPACE, SPIN and T-SPIN; SPACE; SPACE, mu 7 and SPIN."""
+    return words[0] if len(words) == 1 else f"{apart(words[:-1])} and {words[-1]}" if words else ""
+
+
+def apart(words: list[str]) -> str:
+    """SPACE, SPIN; of names with commas SPACE; SPACE, mu 7."""
+    return ("; " if any("," in word for word in words) else ", ").join(words)
 
 
 NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -116,8 +125,11 @@ NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "ei
 
 def counted(count: int, singular: str, plural: str = "") -> str:
     """six objectives, one seed, 40 iterations."""
-    word = NUMBER_WORDS[count] if count < len(NUMBER_WORDS) else f"{count:,}"
-    return f"{word} {singular if count == 1 else plural or singular + 's'}"
+    return f"{in_words(count)} {singular if count == 1 else plural or singular + 's'}"
+
+
+def in_words(count: int) -> str:
+    return NUMBER_WORDS[count] if count < len(NUMBER_WORDS) else f"{count:,}"
 
 
 def capital(words: str) -> str:

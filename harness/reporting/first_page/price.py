@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from harness.analysis.frames import select
-from harness.reporting.first_page.numbers import PanelNumbers
+from harness.reporting.first_page.numbers import PanelNumbers, apart
 from harness.reporting.first_page.page import Sentence
 
 MAX_NAMED = 8
@@ -22,11 +22,11 @@ def at_what_price(numbers: PanelNumbers) -> list[Sentence]:
         cells = [f"{numbers.names[label]} {trained[label] / trained[base]:.1f}" for label in others[:MAX_NAMED]]
         text = (
             f"Tokens trained, as multiples of {numbers.names[base]}'s {trained[base] / 1000:,.0f} thousand a seed: "
-            f"{', '.join(cells)}{_more(others)}."
+            f"{apart(cells)}{_more(others)}."
         )
     else:
         cells = [f"{numbers.names[label]} {trained[label] / 1000:,.0f}" for label in list(trained)[:MAX_NAMED]]
-        text = f"Thousands of tokens trained a seed: {', '.join(cells)}{_more(list(trained))}."
+        text = f"Thousands of tokens trained a seed: {apart(cells)}{_more(list(trained))}."
     found = [Sentence(text)]
     if drawn:
         low, high = (f"{value / 1000:,.0f}" for value in (min(drawn.values()), max(drawn.values())))

@@ -6,7 +6,7 @@ import pandas as pd
 
 from harness.records import INITIAL
 from harness.reporting.display_text import display_text
-from harness.reporting.first_page.numbers import PanelNumbers, capital, counted
+from harness.reporting.first_page.numbers import PanelNumbers, capital, counted, in_words
 from harness.reporting.first_page.question import contrasts, is_told_apart
 from harness.reporting.tables.reading import Tables
 
@@ -20,8 +20,8 @@ def finding(tables: Tables, numbers: PanelNumbers) -> str:
     if rows := contrasts(tables):
         higher = sum(is_told_apart(row) and row["difference"] > 0 for row in rows)
         lower = sum(is_told_apart(row) and row["difference"] < 0 for row in rows)
-        parts = [f"{count} {word}" for count, word in ((higher, "higher"), (lower, "lower")) if count]
-        parts += [f"{len(rows) - higher - lower} not told apart"] if len(rows) > higher + lower else []
+        parts = [f"{in_words(count)} {word}" for count, word in ((higher, "higher"), (lower, "lower")) if count]
+        parts += [f"{in_words(len(rows) - higher - lower)} not told apart"] if len(rows) > higher + lower else []
         return f"{display_text(tables.results.study['title'])}: of {counted(len(rows), 'comparison')} {', '.join(parts)}"
     if not tables.results.averaged_tasks:
         return f"{capital(counted(len(tables.results.variants), 'objective'))}, every task by itself"
@@ -44,14 +44,12 @@ def _end(numbers: PanelNumbers) -> str:
 
 def _against_baseline(numbers: PanelNumbers, base: str) -> str:
     others, above, name = [label for label in numbers.labels if label != base], numbers.above(base), numbers.names[base]
+    scope = " on these items" if numbers.has_few_seeds else ""
     if above:
-        ends = ("ends" if len(above) == 1 else "end") if numbers.has_few_seeds else "is shown" if len(above) == 1 else "are shown"
-        return f"{_named(numbers, above)} {ends} above {name}"
+        return f"{_named(numbers, above)} {'is' if len(above) == 1 else 'are'} shown above {name}{scope}"
     if len(others) == 1:
-        return f"{numbers.names[others[0]]} {'does not end' if numbers.has_few_seeds else 'is not shown'} above {name}"
-    return (
-        f"none of {counted(len(others), numbers.kind_of(others))} {'ends' if numbers.has_few_seeds else 'is shown'} above {name}"
-    )
+        return f"{numbers.names[others[0]]} is not shown above {name}{scope}"
+    return f"none of {counted(len(others), numbers.kind_of(others))} is shown above {name}{scope}"
 
 
 def _against_leader(numbers: PanelNumbers) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness.analysis.frames import select
 from harness.records import INITIAL
-from harness.reporting.first_page.numbers import PanelNumbers, capital
+from harness.reporting.first_page.numbers import PanelNumbers, apart, capital
 from harness.reporting.first_page.page import Sentence
 from harness.reporting.tables.formatting import brackets, percent, points, with_interval
 
@@ -103,7 +103,7 @@ def orders(numbers: PanelNumbers) -> list[Sentence]:
     others = [name for name in columns[1:] if order[name] != order[columns[0]]]
     if others and len(numbers.labels) > 1:
         for name in others:
-            text += f" The {AGGREGATES[name]} has another order: {', '.join(numbers.names[label] for label in order[name])}."
+            text += f" The {AGGREGATES[name]} has another order: {apart([numbers.names[label] for label in order[name]])}."
     elif len(numbers.labels) > 1:
         text += " All agree on the order."
     return [Sentence(text)]

@@ -32,7 +32,7 @@ def own_unit(value: float) -> str:
 
 def points(value: float) -> str:
     """A difference of shares in points, with its sign."""
-    return f"{100 * value:+.1f}"
+    return f"{0.0 if abs(value) < NO_ERROR else 100 * value:+.1f}"
 
 
 def brackets(low: float, high: float, show: Callable[[float], str]) -> str:

@@ -8,14 +8,20 @@ from typing import Any
 
 from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
 from harness.reporting.figures.stability.changes import draw_changes
-from harness.reporting.figures.stability.curves import draw_curves
+from harness.reporting.figures.stability.curves import (
+    LEGEND_LINE_INCHES,
+    MAX_ITERATIONS_WITH_BARS,
+    draw_curves,
+    legend_lines,
+)
 from harness.reporting.figures.stability.forest import differences, draw_forest
 from harness.reporting.figures.stability.numbers import StabilityNumbers
 from harness.reporting.figures.style import Drawing, make_canvas, short_name
 
 WIDTHS_INCHES = (7.0, 5.5, 3.25)  # of a page, of a paper's text, of one of two columns
 MIN_AXES_INCHES = 1.08
-ROW_INCHES, HEAD_INCHES, LINE_INCHES, TWO_LINES_INCHES = 1.75, 0.35, 0.19, 0.27
+ROW_INCHES, HEAD_INCHES = 1.75, 0.35
+LINE_INCHES, NARROW_LINE_INCHES, TWO_LINES_INCHES, MAX_WIDE_ROWS = 0.19, 0.15, 0.27, 10
 MIN_WIDTH_SIDE_BY_SIDE = 5.0
 CHARS_PER_INCH = 19
 
@@ -26,12 +32,13 @@ def stability_figure(numbers: StabilityNumbers, width: float = WIDTHS_INCHES[0])
     columns = max(1, min(methods, int(width / MIN_AXES_INCHES)))
     rows = math.ceil(methods / columns)
     columns = math.ceil(methods / rows)  # as many in the last row as in the others, or nearly
-    upper = ROW_INCHES * rows + HEAD_INCHES
+    upper = (ROW_INCHES + LEGEND_LINE_INCHES * legend_lines(numbers)) * rows + HEAD_INCHES
     side_by_side = width >= MIN_WIDTH_SIDE_BY_SIDE
     share = width / 2 if side_by_side else width
     chars = max(9, int(12 * (share - 1.9)))  # of a name beside the axes of b and c, with the numbers to the right
     names = [short_name(numbers.looks[label].name, chars, lines=2) for label in numbers.labels]
-    row = LINE_INCHES if all("\n" not in name for name in names) else TWO_LINES_INCHES
+    one_line = LINE_INCHES if compared <= MAX_WIDE_ROWS else NARROW_LINE_INCHES
+    row = TWO_LINES_INCHES if any("\n" in name for name in names) else one_line
     forest, change = 0.8 + row * compared, 0.95 + row * methods
     lower = (max(forest, change) if side_by_side else forest + change) if compared else 0.0
     figure: Any = make_canvas(width, upper + lower)
@@ -63,11 +70,13 @@ def stability_figure(numbers: StabilityNumbers, width: float = WIDTHS_INCHES[0])
 def curves_note(numbers: StabilityNumbers) -> str:
     """What is drawn in part a."""
     seeds = max(map(numbers.seeds, numbers.labels), default=0)
-    parts = ["bars: s.e. over items, one seed" if seeds == 1 else f"thin: {seeds} seeds"]
+    is_long = numbers.iterations > MAX_ITERATIONS_WITH_BARS
+    parts = [f"{'band' if is_long else 'bars'}: s.e. over items, one seed" if seeds == 1 else f"thin: {seeds} seeds"]
     parts += ["band: 95 %, items and seeds"] if seeds >= MIN_SEEDS_FOR_INTERVAL else []
     parts += [f"grey: {short_name(numbers.looks[numbers.baseline].name)}"] if numbers.baseline else []
     parts += ["dotted: start"]
-    parts += ["✕: collapse, of so many seeds" if seeds > 1 else "✕: collapse"] if numbers.has_collapse else []
+    cross = "✕: first collapse" if is_long else "✕: collapse"
+    parts += [f"{cross}, of so many seeds" if seeds > 1 else cross] if numbers.has_collapse else []
     parts += ["fall: a seed's largest"] if numbers.iterations > 1 else []
     return "; ".join(parts)
 

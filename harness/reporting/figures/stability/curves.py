@@ -17,7 +17,10 @@ COLLAPSE_COLOUR = "#b00020"
 BASELINE_GREY = "#8c8c8c"
 MIN_INCHES_IN_A_LINE = 1.6  # for "last 51.6 · fall 0.5  ✕ 4/5"
 INCHES_PER_TICK = 0.2
+NAME_CHARS_PER_INCH = 14
 TITLE_CHARS_PER_INCH = 7
+MAX_ITERATIONS_WITH_BARS = 12  # of more, bars, points and every mark of a collapse would cover the curves
+LEGEND_LINE_INCHES = 0.105
 
 
 def draw_curves(plot: Drawing, axes: Sequence[Axes], numbers: StabilityNumbers, inches: float) -> None:
@@ -35,7 +38,7 @@ def draw_curves(plot: Drawing, axes: Sequence[Axes], numbers: StabilityNumbers, 
         collapsed = max((n for label in labels for n in numbers.collapsed_seeds(label).values()), default=0)
         _write_head(axis, numbers, labels[0], collapsed, between)
         if len(labels) > 1 and axis.get_legend_handles_labels()[0]:
-            axis.legend(loc="best", fontsize=5.5, handlelength=2, labelspacing=0.15, borderpad=0.1, handletextpad=0.4)
+            _name_variants(axis, look.method_name, inches)
         iteration_axis(axis, numbers.iterations, "start", at_most=int(inches / INCHES_PER_TICK))
         axis.tick_params(labelsize=6.5)
         axis.get_xticklabels()[0].set_horizontalalignment("right" if is_narrow else "center")  # not over the 0 beside it
@@ -45,6 +48,23 @@ def draw_curves(plot: Drawing, axes: Sequence[Axes], numbers: StabilityNumbers, 
             fontsize=8.5,
             pad=11 if between != "\n" else 22,
         )
+
+
+def legend_lines(numbers: StabilityNumbers) -> int:
+    """Lines below the axes of the method with the most variants, 0 where each has one."""
+    most = max((len(labels) for labels in numbers.methods().values()), default=1)
+    return most if most > 1 else 0
+
+
+def _name_variants(axis: Axes, method: str, inches: float) -> None:
+    """The variants' settings below the axes: a legend in so small a panel would cover the curves."""
+    handles, names = axis.get_legend_handles_labels()
+    lines = [handle.lines[0] if hasattr(handle, "lines") else handle for handle in handles]
+    names = [short_name(name.removeprefix(f"{method}, "), int(inches * NAME_CHARS_PER_INCH)) for name in names]
+    axis.legend(
+        lines, names, loc="upper left", bbox_to_anchor=(-0.1, -0.16), fontsize=5.5, handlelength=2.4, handletextpad=0.4,
+        labelspacing=0.15, borderpad=0.1, borderaxespad=0.2,
+    )  # fmt: skip
 
 
 def _draw_initial(axis: Axes, numbers: StabilityNumbers) -> None:
@@ -62,12 +82,17 @@ def _draw_variant(plot: Drawing, axis: Axes, numbers: StabilityNumbers, label: s
         if several:
             draw_seeds(axis, numbers.unit_scores, label, look, len(numbers.tasks))
         draw_band(axis, rows, look)
-    bars = None if several else 100 * rows["item_stderr"]
+    is_long = numbers.iterations > MAX_ITERATIONS_WITH_BARS
+    mean, error = 100 * rows["mean"], 100 * rows["item_stderr"]
+    if is_long and not several and look.rank == 0:
+        axis.fill_between(rows["iteration"], mean - error, mean + error, color=look.colour, alpha=0.15, linewidth=0)
     axis.errorbar(
-        rows["iteration"], 100 * rows["mean"], yerr=bars, capsize=1.5, elinewidth=0.7, linewidth=1.8 if look.rank == 0 else 1.2,
-        color=look.colour, linestyle=look.line, label=look.name, zorder=4, marker="o", markersize=2,
+        rows["iteration"], mean, yerr=None if several or is_long else error, capsize=1.5, elinewidth=0.7, color=look.colour,
+        linewidth=(1.8 if look.rank == 0 else 1.2) * (0.6 if is_long else 1), linestyle=look.line, label=look.name, zorder=4,
+        marker="" if is_long else "o", markersize=2,
     )  # fmt: skip
-    for t, seeds in numbers.collapsed_seeds(label).items():
+    collapsed = sorted(numbers.collapsed_seeds(label).items())
+    for t, seeds in collapsed[:1] if is_long else collapsed:
         at = rows[rows["iteration"] == t]
         if len(at):
             axis.plot([t], 100 * at["mean"], marker="X", markersize=5.5, color=COLLAPSE_COLOUR, linestyle="", zorder=5)

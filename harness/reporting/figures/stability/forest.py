@@ -11,7 +11,7 @@ from harness.records import INITIAL
 from harness.reporting.figures.stability.numbers import StabilityNumbers
 from harness.reporting.figures.style import Drawing, short_name
 from harness.reporting.tables.comparisons import MEAN_TASK, turned_pair
-from harness.reporting.tables.formatting import p_value
+from harness.reporting.tables.formatting import p_value, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ def draw_forest(plot: Drawing, axis: Axes, numbers: StabilityNumbers, chars: int
 
 def difference_text(row: dict[str, Any]) -> str:
     """Points with interval and Holm's p: "+1.9 [+0.8, +3.0]  p = .012"."""
-    text = f"{100 * row['difference']:+.1f}"
+    text = points(row["difference"])
     if not pd.isna(row["low"]):
         text += f" [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
     if not pd.isna(row["p_holm"]):

@@ -31,6 +31,8 @@ def training_section(tables: Tables) -> Block:
         "Real and synthetic responses in training, step by step (first seed). Thin vertical lines: a new iteration begins. "
         "Numbers: training.csv."
     )
+    if figure_block(tables, "training", 2, caption):
+        caption += " Further variants: training-2.svg and on, in the run's plots/."
     drawn = figure_block(tables, "training", 1, caption)
     return section("Training", text(note) if drawn else None, drawn)
 
@@ -93,7 +95,7 @@ def samples_section(tables: Tables) -> Block:
     kept = {key: results.held_out_samples[key] for key in keys if key in results.held_out_samples}
     start = kept.get(keys[0], [])
     different = [len({rows[i]["text"] for rows in kept.values() if i < len(rows)}) for i in range(len(start))]
-    most = sorted(range(len(start)), key=lambda i: -different[i])[:NUM_PROMPTS]
+    most = sorted(range(len(start)), key=lambda i: -different[i])[: NUM_PROMPTS if len(labels) <= MAX_LINES_PER_PROMPT else 1]
     prompts = []
     for index in sorted(most):
         rows = {key: of_key[index] for key, of_key in kept.items() if index < len(of_key)}

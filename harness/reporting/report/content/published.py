@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
 from harness.errors import UserError, error_line
@@ -23,8 +21,9 @@ def published_section(tables: Tables) -> Block | None:
 
 def published_table(tables: Tables, name: str) -> Block | None:
     """One file of results/published; a sentence where there is none. Raises UserError for a file without its source."""
-    path = Path(tables.results.root).parent / FOLDER / f"{name}.csv"
-    if not path.is_file():
+    above = list(tables.results.root.resolve().parents)[:2]  # results/, or a folder of runs in it
+    path = next((path for folder in above if (path := folder / FOLDER / f"{name}.csv").is_file()), None)
+    if path is None:
         return text(f"No published numbers beside these: the results folder has no {FOLDER}/{name}.csv.")
     try:
         published = pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -60,15 +60,12 @@ def collapse_section(tables: Tables) -> Block | None:
         return None
     numbers = PanelNumbers(tables, tables.panels[0])
     kinds, labels = list(dict.fromkeys(findings["finding"])), [o for o in numbers.names if o in set(findings["objective"])]
-    rows = [[kind, *(_count(select(findings, finding=kind, objective=label)) for label in labels)] for kind in kinds]
+    rows = [[numbers.names[o], *(_count(select(findings, finding=kind, objective=o)) for kind in kinds)] for o in labels]
     caption = (
         "Findings of the collapse detector; in brackets the seeds they are of. Each with its evidence and bound: collapse.csv; "
         "the rules: harness/analysis/collapse.py."
     )
-    counted = table(
-        ["finding", *(numbers.names[label] for label in labels)], rows, caption, grow="1" + "0" * len(labels), size=7.6
-    )
-    return section("Collapse", counted)
+    return section("Collapse", table(["objective", *kinds], rows, caption, grow="1" + "0" * len(kinds), size=7.6))
 
 
 def _count(rows: Any) -> str:
