@@ -22,6 +22,7 @@ STUDIES = ROOT / "results" / "reference"
 STARTS = {"base": "study-stability", "sft": "study-stability-from-sft"}
 PANELS = {"common": "at the common setting", "own": "each at its tuned setting"}
 README = ROOT / "results" / "README.md"
+EQUAL_COST = 0.05  # a difference of tokens that is not worth a word
 NOT_PLAYED, DASH = "not played", "–"
 
 
@@ -86,6 +87,13 @@ class Study:
         """Of a contrast that the study names."""
         rows = select(self.table("comparisons.csv"), question=question, task="mean")
         return Interval.of(rows.iloc[0], "difference") if len(rows) else None
+
+    def cost(self, question: str) -> float | None:
+        """Tokens through the model of a contrast's first side, as a multiple of the other's."""
+        if not (self.folder / self.name / "tables/compute.csv").is_file():
+            return None
+        ratios = select(self.table("compute.csv"), question=question)["token_passes_ratio"].dropna()
+        return float(ratios.iloc[0]) if len(ratios) else None
 
     def drift(self, label: str, name: str) -> Interval:
         rows = select(self.table("drift.csv"), objective=label, name=name)
@@ -208,7 +216,17 @@ def _cell(claim: Claim, start: str, setting: str, folder: Path) -> str:
     if (start, setting) != ("base", "common"):  # these studies are played from the base, at the common rate
         return DASH
     study = Study(claim.study, folder)
-    return _said([(question, study.answer(question)) for question in claim.questions]) if study.is_played else NOT_PLAYED
+    if not study.is_played:
+        return NOT_PLAYED
+    return "; ".join(f"{question}: {_answered(study, question)}" for question in claim.questions)
+
+
+def _answered(study: Study, question: str) -> str:
+    interval, cost = study.answer(question), study.cost(question)
+    if interval is None:
+        return DASH
+    at = "" if cost is None or abs(cost - 1) < EQUAL_COST else f" at {cost:.1f} times the tokens"
+    return f"{interval.shown(sign='+')}{at}, {interval.verdict}"
 
 
 def _said(found: Sequence[tuple[str, Interval | None]]) -> str:
