@@ -12,7 +12,8 @@ import pytest
 
 from harness.analysis.facts import RunResults
 from harness.reporting.explorer import page as page_module
-from harness.reporting.explorer.figure import dark_colour
+from harness.reporting.explorer.answer import first_view
+from harness.reporting.explorer.figure import Styles, dark_colour
 from harness.reporting.explorer.page import FOLDER, SCRIPTS, content_hash, explorer_page, pack
 from harness.reporting.explorer.run_data import run_data
 from harness.reporting.figures.palettes import DARK_GROUND, METHODS
@@ -142,3 +143,9 @@ def test_it_opens_on_every_sentence_of_page_1(page, played):
     first = first_page(Tables(RunResults(played / "results" / "small")))
     assert first.title in text and first.lead in text
     assert all(one.text in text for answer in first.answers for one in answer.sentences)
+
+
+def test_a_study_opens_on_its_own_figure_with_its_names():
+    view = first_view(RunResults(STUDY.parent / "study-mu"), 0, Styles())
+    for drawn in (view.wide, view.narrow):
+        assert drawn.startswith("<svg") and ">mu 7, K 7<" in drawn and ">start<" in drawn and "KL(" not in drawn

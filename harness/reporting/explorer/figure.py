@@ -69,7 +69,7 @@ def inline_svg(plot: Drawing, name: str, styles: Styles, alt: str) -> str:
 
     for axis in plot.figure.axes:
         _images_to_paths(axis)
-    plot.disable_mathtext()
+    plot.finish()
     raw = io.BytesIO()
     with mpl.rc_context({"svg.fonttype": "none"}):
         plot.figure.savefig(raw, format="svg", metadata={"Date": None})

@@ -9,7 +9,7 @@ import pandas as pd
 
 from harness.analysis.frames import Frame, select
 from harness.reporting.display_text import display_text
-from harness.reporting.first_page.numbers import PanelNumbers, capital, counted
+from harness.reporting.first_page.numbers import MAX_LISTED, PanelNumbers, capital, counted
 from harness.reporting.first_page.page import Sentence
 from harness.reporting.tables.formatting import brackets, points
 from harness.reporting.tables.reading import Tables
@@ -65,8 +65,11 @@ def worst_falls(numbers: PanelNumbers) -> list[Sentence]:
     large = [fall for fall in worst if fall[0] >= MIN_FALL]
     show_seed = numbers.tables.seeds > 1
     cells = [
-        f"{numbers.names[label]} {100 * value:.1f}" + (f" (seed {seed})" if show_seed else "") for value, seed, label in large
+        f"{numbers.names[label]} {100 * value:.1f}" + (f" (seed {seed})" if show_seed else "")
+        for value, seed, label in large[:MAX_LISTED]
     ]
+    if len(large) > MAX_LISTED:
+        cells.append(f"{len(large) - MAX_LISTED} more in stability.csv")
     small = [label for value, _, label in worst if value < MIN_FALL]
     if small:
         cells.append(f"{numbers.listed(small)} below {100 * MIN_FALL:.0f}")
