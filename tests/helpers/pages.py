@@ -42,7 +42,11 @@ def check_runs_its_own_script_alone(page):
         "img-src data:",
     ]  # fmt: skip
     assert "unsafe" not in policy and page.count("<script") == 2 and "</script" not in script.lower()
-    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page.replace(script, ""))
+    shown = page.replace(script, "")
+    assert not re.findall(r"""src=["'](?!data:|#)""", shown)
+    followed = re.findall(r"""<a [^>]*?href=["'](?!#)([^"']*)""", shown)  # by the reader alone
+    assert len(followed) == len(re.findall(r"""href=["'](?!data:|#)""", shown))
+    assert not [address for address in followed if ":" in address and not address.startswith(("http://", "https://"))]
     assert not re.findall(
         r"""@import|srcset|<(?:link|iframe|object|embed|base|form)\b|\son\w+=|\sstyle=""", page.replace(script, "")
     )

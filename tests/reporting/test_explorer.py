@@ -14,6 +14,7 @@ from harness.analysis.facts import RunResults
 from harness.reporting.explorer import page as page_module
 from harness.reporting.explorer.answer import first_view
 from harness.reporting.explorer.figure import Styles, dark_colour
+from harness.reporting.explorer.links import papers
 from harness.reporting.explorer.page import FOLDER, SCRIPTS, content_hash, explorer_page, pack
 from harness.reporting.explorer.run_data import run_data
 from harness.reporting.figures.palettes import DARK_GROUND, METHODS
@@ -104,9 +105,9 @@ def test_the_same_from_the_small_files_alone(played_copy, run):
     before = (played_copy / "reports/small.html").read_bytes()
     for folder in ("data", "initial", "space", "spin"):
         shutil.rmtree(run / folder)
-    done = run_cli_in_process("explore", "small", "--out", "again.html", cwd=played_copy)
-    assert (played_copy / "again.html").read_bytes() == before
-    assert done.stdout.startswith("explorer: again.html (")
+    done = run_cli_in_process("explore", "small", "--out", "reports/again.html", cwd=played_copy)
+    assert (played_copy / "reports/again.html").read_bytes() == before
+    assert done.stdout.startswith("explorer: reports/again.html (")
 
 
 def test_several_runs_share_one_page_and_the_texts_of_equal_items(played_copy, run):
@@ -149,3 +150,17 @@ def test_a_study_opens_on_its_own_figure_with_its_names():
     view = first_view(RunResults(STUDY.parent / "study-mu"), 0, Styles())
     for drawn in (view.wide, view.narrow):
         assert drawn.startswith("<svg") and ">mu 7, K 7<" in drawn and ">start<" in drawn and "KL(" not in drawn
+
+
+def test_the_first_view_leads_to_csv_files_and_papers_and_to_no_other_scheme(played_copy, run):
+    run_cli_in_process("report", "small", cwd=played_copy)
+    page = (played_copy / "reports/small.html").read_text()
+    check_runs_its_own_script_alone(page)
+    links = dict(re.findall(r'<a href="([^"#]+)" rel="noreferrer">([^<]+)</a>', page))
+    numbers = {link for link in links if link.endswith(".csv")}
+    assert numbers == {f"small/{path.name}" for path in (played_copy / "reports/small").glob("*.csv")} and len(numbers) > 5
+    assert links["https://arxiv.org/abs/2401.01335"] == "SPIN"
+    record = json.loads((run / "run.json").read_text())
+    record["variants"]["spin"]["citation"]["url"] = "javascript:alert(1)"
+    (run / "run.json").write_text(json.dumps(record))
+    assert [link.target for link in papers(RunResults(run)) if link.text == "SPIN"] == [""]

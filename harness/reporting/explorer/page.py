@@ -19,6 +19,7 @@ from harness.files import write_text
 from harness.reporting.explorer.answer import first_view
 from harness.reporting.explorer.figure import Styles
 from harness.reporting.explorer.items import share_items
+from harness.reporting.explorer.links import numbers_beside, papers
 from harness.reporting.explorer.run_data import run_data
 from harness.reporting.report.blocks import sanitize
 from harness.security.page_policy import content_hash
@@ -30,7 +31,7 @@ GZIP_LEVEL = 9
 
 def write_explorer(runs: Sequence[RunResults], out: Path) -> Path:
     """Write the explorer of these runs as `out`. Raises UserError where a table is missing or `out` cannot be written."""
-    page = explorer_page(runs)
+    page = explorer_page(runs, out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, page)
@@ -39,7 +40,8 @@ def write_explorer(runs: Sequence[RunResults], out: Path) -> Path:
     return out
 
 
-def explorer_page(runs: Sequence[RunResults]) -> str:
+def explorer_page(runs: Sequence[RunResults], out: Path | None = None) -> str:
+    """out: where the page will lie, for links to what lies beside it."""
     import jinja2
     from markupsafe import Markup
 
@@ -54,7 +56,8 @@ def explorer_page(runs: Sequence[RunResults]) -> str:
     )
     shown = [
         {"page": view.page, "words": sanitize({"title": view.page.title, "lead": view.page.lead}), "wide": Markup(view.wide),
-         "narrow": Markup(view.narrow), "name": results.record["name"]}
+         "narrow": Markup(view.narrow), "name": results.record["name"],
+         "links": {"Numbers": numbers_beside(results, out), "Papers": papers(results)}}
         for view, results in zip(views, runs, strict=True)
     ]  # fmt: skip
     data = [run_data(results) for results in runs]
