@@ -69,8 +69,8 @@ def score_against_kl(numbers: StabilityNumbers, drift: Frame, width: float = WID
     figure: Any = make_canvas(width, max(height, 1.0 + LABEL_INCHES * len(paths)))
     axis = figure.subplots()
     plot = Drawing(figure, [axis])
-    measured = pd.concat([path["x"] for path in paths.values()])
-    lowest, highest = min(float(measured.min()), 0.0), max(float(measured.max()), MIN_HIGHEST_NATS)
+    measured = [float(x) for path in paths.values() for x in path["x"]]
+    lowest, highest = min(*measured, 0.0), max(*measured, MIN_HIGHEST_NATS)
     axis.set_xscale("function", functions=(_squeeze, _stretch))
     low, high = _squeeze(lowest), _squeeze(highest)
     axis.set_xlim(*_stretch(np.array([low - 0.03 * (high - low), high + 0.18 * (high - low)])))

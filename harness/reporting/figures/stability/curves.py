@@ -59,7 +59,7 @@ def legend_lines(numbers: StabilityNumbers) -> int:
 def _name_variants(axis: Axes, method: str, inches: float) -> None:
     """The variants' settings below the axes: a legend in so small a panel would cover the curves."""
     handles, names = axis.get_legend_handles_labels()
-    lines = [handle.lines[0] if hasattr(handle, "lines") else handle for handle in handles]
+    lines: Any = [getattr(handle, "lines", [handle])[0] for handle in handles]  # without the bars
     names = [short_name(name.removeprefix(f"{method}, "), int(inches * NAME_CHARS_PER_INCH)) for name in names]
     axis.legend(
         lines, names, loc="upper left", bbox_to_anchor=(-0.1, -0.16), fontsize=5.5, handlelength=2.4, handletextpad=0.4,
