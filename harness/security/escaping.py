@@ -60,12 +60,12 @@ def escape_latex(value: Any) -> str:
 def _greek(character: str) -> str:
     r"""A Greek letter as LaTeX's command, β as $\beta$; any other character as it is."""
     kind, _, letter = unicodedata.name(character, "").partition(" LETTER ")
-    letter = {"LAMDA": "lambda", "FINAL SIGMA": "varsigma", "OMICRON": "o"}.get(letter, letter.lower())
+    letter = {"LAMDA": "lambda", "FINAL SIGMA": "varsigma"}.get(letter, letter.lower())
     if kind not in ("GREEK SMALL", "GREEK CAPITAL") or " " in letter:
         return character
     if kind == "GREEK CAPITAL":
         return LATIN_CAPITALS.get(letter, rf"$\{letter.capitalize()}$")
-    return "o" if letter == "o" else rf"$\{letter}$"
+    return "o" if letter == "omicron" else rf"$\{letter}$"
 
 
 def escape_bibtex(value: Any) -> str:

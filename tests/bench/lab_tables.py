@@ -218,11 +218,10 @@ def _cell(claim: Claim, start: str, setting: str, folder: Path) -> str:
     study = Study(claim.study, folder)
     if not study.is_played:
         return NOT_PLAYED
-    return "; ".join(f"{question}: {_answered(study, question)}" for question in claim.questions)
+    return "; ".join(f"{question}: {_shown(study.answer(question), study.cost(question))}" for question in claim.questions)
 
 
-def _answered(study: Study, question: str) -> str:
-    interval, cost = study.answer(question), study.cost(question)
+def _shown(interval: Interval | None, cost: float | None = None) -> str:
     if interval is None:
         return DASH
     at = "" if cost is None or abs(cost - 1) < EQUAL_COST else f" at {cost:.1f} times the tokens"
@@ -230,11 +229,7 @@ def _answered(study: Study, question: str) -> str:
 
 
 def _said(found: Sequence[tuple[str, Interval | None]]) -> str:
-    texts = []
-    for name, interval in found:
-        before = f"{name}: " if len(found) > 1 else ""
-        texts.append(f"{before}{DASH}" if interval is None else f"{before}{interval.shown(sign='+')}, {interval.verdict}")
-    return "; ".join(texts)
+    return "; ".join((f"{name}: " if len(found) > 1 else "") + _shown(interval) for name, interval in found)
 
 
 def blocks(folder: Path = STUDIES) -> dict[str, str]:

@@ -196,7 +196,7 @@ def test_text_is_shown_and_never_sent():
     assert escape_markdown("- a_b <i>\n# |$") == "\\- a\\_b &lt;i&gt; \\# \\|\\$"
     assert escape_markdown("1. a") == "1\\. a"
     assert escape_latex("a_\\x\n%") == "a\\_\\textbackslash{}x \\%"
-    assert escape_latex("β ≤ Λ → ς, Α") == r"$\beta$ $\leq$ $\Lambda$ $\to$ $\varsigma$, A"
+    assert escape_latex("β ≤ Λ → ς, ΑΟο") == r"$\beta$ $\leq$ $\Lambda$ $\to$ $\varsigma$, AOo"
 
 
 def test_an_error_message_that_quotes_a_row_has_no_escape_codes(tmp_path):

@@ -30,8 +30,11 @@ def first_view(results: RunResults, place: int, styles: Styles) -> FirstView:
     """Of one run. place: its number on the page."""
     page = first_page(Tables(results))
     alt = f"{page.caption} The numbers are in the grid and in the comparison."
+    tables, kept = RunTables(results), Tables(results)
+    tables.leaderboard, tables.stability, tables.comparisons = kept.leaderboard, kept.stability, kept.comparisons
+    tables.collapse = kept.read("tables/collapse.csv")
     with house_style():
-        plots = [_figure(results, width) for width in (WIDTHS_INCHES[0], WIDTHS_INCHES[-1])]
+        plots = [_figure(results, tables, width) for width in (WIDTHS_INCHES[0], WIDTHS_INCHES[-1])]
         wide, narrow = (
             "" if plot is None else inline_svg(plot, f"r{place}{kind}", styles, alt)
             for kind, plot in zip("wn", plots, strict=True)
@@ -39,11 +42,8 @@ def first_view(results: RunResults, place: int, styles: Styles) -> FirstView:
     return FirstView(page, wide, narrow)
 
 
-def _figure(results: RunResults, width: float) -> Drawing | None:
+def _figure(results: RunResults, tables: RunTables, width: float) -> Drawing | None:
     """The study's own figure, else the stability figure; width: inches."""
-    tables, kept = RunTables(results), Tables(results)
-    tables.leaderboard, tables.stability, tables.comparisons = kept.leaderboard, kept.stability, kept.comparisons
-    tables.collapse = kept.read("tables/collapse.csv")
     every_look = looks(results.record["variants"])
     plot = study_figure(results, tables, every_look, width)
     if plot is None and results.averaged_tasks:

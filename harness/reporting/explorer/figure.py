@@ -51,9 +51,8 @@ class Styles:
 def dark_colour(colour: str, is_ground: bool = False) -> str:
     """The colour for the dark page: the dark theme's, for ink and methods. Of others, such as a heat map's cells, greys and pale
     tints that text stands on are turned round, the rest is made as light as can be read there."""
-    known = ON_DARK | shades_on_dark()
-    if colour in known:
-        return known[colour]
+    if known := ON_DARK.get(colour) or shades_on_dark().get(colour):
+        return known
     red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
     if saturation < GREY_SATURATION or (is_ground and lightness > READABLE_LIGHTNESS):

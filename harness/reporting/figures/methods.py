@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from harness.reporting.display_text import display_text
@@ -108,6 +109,7 @@ def baseline(variants: Mapping[str, Mapping[str, Any]], labels: list[str]) -> st
     return None
 
 
+@cache
 def shades_on_dark() -> dict[str, str]:
     """Colour of a method's variant on white -> the same on a dark ground."""
     pairs = list(zip(METHODS.light, METHODS.dark, strict=True))

@@ -10,7 +10,6 @@ from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
 from harness.reporting.figures.stability.changes import draw_changes
 from harness.reporting.figures.stability.curves import (
     LEGEND_LINE_INCHES,
-    MAX_ITERATIONS_WITH_BARS,
     draw_curves,
     legend_lines,
 )
@@ -70,12 +69,11 @@ def stability_figure(numbers: StabilityNumbers, width: float = WIDTHS_INCHES[0])
 def curves_note(numbers: StabilityNumbers) -> str:
     """What is drawn in part a."""
     seeds = max(map(numbers.seeds, numbers.labels), default=0)
-    is_long = numbers.iterations > MAX_ITERATIONS_WITH_BARS
-    parts = [f"{'band' if is_long else 'bars'}: s.e. over items, one seed" if seeds == 1 else f"thin: {seeds} seeds"]
+    parts = [f"{'band' if numbers.is_long else 'bars'}: s.e. over items, one seed" if seeds == 1 else f"thin: {seeds} seeds"]
     parts += ["band: 95 %, items and seeds"] if seeds >= MIN_SEEDS_FOR_INTERVAL else []
     parts += [f"grey: {short_name(numbers.looks[numbers.baseline].name)}"] if numbers.baseline else []
     parts += ["dotted: start"]
-    cross = "✕: first collapse" if is_long else "✕: collapse"
+    cross = "✕: first collapse" if numbers.is_long else "✕: collapse"
     parts += [f"{cross}, of so many seeds" if seeds > 1 else cross] if numbers.has_collapse else []
     parts += ["fall: a seed's largest"] if numbers.iterations > 1 else []
     return "; ".join(parts)

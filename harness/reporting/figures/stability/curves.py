@@ -19,7 +19,6 @@ MIN_INCHES_IN_A_LINE = 1.6  # for "last 51.6 · fall 0.5  ✕ 4/5"
 INCHES_PER_TICK = 0.2
 NAME_CHARS_PER_INCH = 14
 TITLE_CHARS_PER_INCH = 7
-MAX_ITERATIONS_WITH_BARS = 12  # of more, bars, points and every mark of a collapse would cover the curves
 LEGEND_LINE_INCHES = 0.105
 
 
@@ -82,8 +81,7 @@ def _draw_variant(plot: Drawing, axis: Axes, numbers: StabilityNumbers, label: s
         if several:
             draw_seeds(axis, numbers.unit_scores, label, look, len(numbers.tasks))
         draw_band(axis, rows, look)
-    is_long = numbers.iterations > MAX_ITERATIONS_WITH_BARS
-    mean, error = 100 * rows["mean"], 100 * rows["item_stderr"]
+    is_long, mean, error = numbers.is_long, 100 * rows["mean"], 100 * rows["item_stderr"]
     if is_long and not several and look.rank == 0:
         axis.fill_between(rows["iteration"], mean - error, mean + error, color=look.colour, alpha=0.15, linewidth=0)
     axis.errorbar(

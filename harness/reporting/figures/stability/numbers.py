@@ -12,6 +12,8 @@ from harness.analysis.frames import Frame, select
 from harness.records import INITIAL
 from harness.reporting.figures.methods import Look, baseline
 
+MAX_ITERATIONS_WITH_BARS = 12  # of more, bars, points and every mark of a collapse would cover the curves
+
 
 @dataclass(frozen=True)
 class StabilityNumbers:
@@ -38,6 +40,10 @@ class StabilityNumbers:
     def baseline(self) -> str | None:
         """The variant that the others are held against, None where nothing but self-play was run."""
         return baseline(self.variants, list(self.panels[0]["labels"]))
+
+    @property
+    def is_long(self) -> bool:
+        return self.iterations > MAX_ITERATIONS_WITH_BARS
 
     @property
     def has_collapse(self) -> bool:
